@@ -1,0 +1,1 @@
+#include "imap-command.h"

@@ -1,0 +1,18 @@
+/* secret.h: one password or token, in memory that is neither swapped, dumped nor left behind.
+ *
+ * memfd_secret where the kernel has it, else mlock + MADV_DONTDUMP; wiped when freed. */
+#pragma once
+
+#include <glib.h>
+
+typedef struct Secret Secret;
+
+/* Copies text[0..size) in, and wipes the original. At most 64 KiB: NULL beyond that, or when
+ * no memory is to be had. */
+Secret *secret_new(char *text, gsize size);
+void secret_free(Secret *secret); /* NULL is allowed */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Secret, secret_free)
+/* Its bytes, NUL-terminated beyond *size (may be NULL); owned by the secret. Never log them. */
+const char *secret_peek(const Secret *secret, gsize *size);
+/* Overwrites memory in a way that the compiler does not drop. */
+void secret_wipe(gpointer memory, gsize size);

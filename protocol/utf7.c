@@ -1,0 +1,1 @@
+#include "utf7.h"
