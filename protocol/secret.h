@@ -7,10 +7,12 @@
 
 typedef struct Secret Secret;
 
-/* Copies text[0..size) in, and wipes the original. At most 64 KiB: NULL beyond that, or when
+/* Copies text[0..size) in, and wipes the original in any case. At most 64 KiB: NULL beyond that, or when
  * no memory is to be had. */
 Secret *secret_new(char *text, gsize size);
-void secret_free(Secret *secret); /* NULL is allowed */
+/* Wipes it; NULL is allowed. The memory may be shared with a forked child: of the two, only the
+ * process that lives on frees it. */
+void secret_free(Secret *secret);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Secret, secret_free)
 /* Its bytes, NUL-terminated beyond *size (may be NULL); owned by the secret. Never log them. */
 const char *secret_peek(const Secret *secret, gsize *size);
