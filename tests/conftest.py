@@ -1,0 +1,7 @@
+"""Puts `support` on the path for every test below."""
+
+import pathlib
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
