@@ -1,4 +1,4 @@
-/* credentials.h: where the password or token comes from. DESIGN section 4.
+/* credentials.h: where the password or token comes from.
  *
  * Blocks (it may run a command or ask on the terminal): called before the main loop runs, or in
  * a child of its own. */
@@ -9,12 +9,13 @@
 
 /* In this order: --password-fd, password-command / token-command, the systemd credential
  * ($CREDENTIALS_DIRECTORY/mailfs.<name>, then mailfs.password), ~/.netrc (or $NETRC) for the host and user, a prompt on /dev/tty
- * (echo off; restored on a signal). *is_token tells whether it came from token-command. NULL and
+ * (echo off; restored on a signal, and MAIL_ERROR_CANCELLED if that does not end the program). *is_token tells whether it came from token-command. NULL and
  * MAIL_ERROR_CONFIG, saying what was tried and what to do, when there is none. ~/.netrc is refused when
- * others may read it or it belongs to another. One trailing newline is cut; an empty password, one with a NUL, or over 4096 bytes is
+ * it has an entry for us and others may use the file or it belongs to another. One trailing newline is cut; an empty password, one with a NUL, or over 4096 bytes is
  * refused. Every copy but the Secret is wiped. */
 Secret *credentials_get(const Config *config, gboolean *is_token, GError **error);
 /* Starts the command (password_command or token_command) again without blocking and calls back
- * from the main loop with the secret, or NULL and an error; at most 60 s, then it is killed. For tokens that expire. */
+ * from the main loop, never from within this call, with the secret, which is then the callee's, or
+ * NULL and an error; at most 60 s, then it is killed. For tokens that expire. `config` is not kept. */
 typedef void (*CredentialsFunc)(Secret *secret, const GError *error, gpointer data);
 void credentials_renew(const Config *config, CredentialsFunc func, gpointer data);
