@@ -15,8 +15,8 @@ typedef enum {
     IMAP_LITERAL_PLUS,  /* LITERAL+ */
 } ImapLiteralMode;
 
-/* name: the command with its fixed arguments, e.g. "UID FETCH"; copied. The tag and the CRLF are
- * not part of it: the session adds them. */
+/* name: the command with its fixed arguments, e.g. "UID FETCH"; copied. The tag and the final
+ * CRLF are not part of it: the session adds them. */
 ImapCommand *imap_command_new(const char *name, ImapLiteralMode mode);
 void imap_command_free(ImapCommand *command); /* wipes its memory: it may hold a password */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapCommand, imap_command_free)
@@ -25,16 +25,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapCommand, imap_command_free)
 /* Verbatim; must be trusted text without CR, LF or NUL (asserted). */
 void imap_command_atom(ImapCommand *command, const char *text);
 void imap_command_number(ImapCommand *command, guint64 number);
-/* An astring: as an atom if every byte may stand in one, else quoted, else (8-bit, CR, LF, or
+/* An astring: as an atom if every byte may stand in one (and it is not NIL), else quoted, else (8-bit, CR, LF, or
  * longer than 1000 bytes) a literal. FALSE, with nothing added, for a text with a NUL. */
 gboolean imap_command_astring(ImapCommand *command, const char *text, gsize size);
 /* Always quoted or a literal (for `string`, as in LOGIN's password or ID). */
 gboolean imap_command_string(ImapCommand *command, const char *text, gsize size);
-/* "(\Seen $Junk)": system flags (MailFlags) and keywords (NULL-terminated or NULL). */
+/* "(\Seen $Junk)": system flags (MailFlags, \Recent and \* never) and keywords (NULL-terminated or
+ * NULL). A keyword that is no atom is left out. */
 void imap_command_flags(ImapCommand *command, guint32 system, const char *const *keywords);
 
 guint imap_command_chunks(const ImapCommand *command);
-/* The bytes of a chunk; owned by the command. */
+/* The bytes of a chunk, the CRLF behind a literal's announcement included; owned by the command. */
 const char *imap_command_chunk(const ImapCommand *command, guint index, gsize *size);
 
 /* A sequence set as text, e.g. "1:4,7,9:12"; free with g_free. Takes the ranges from *at on and as

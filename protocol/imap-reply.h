@@ -26,7 +26,7 @@ typedef enum {
     IMAP_REPLY_QUOTA,      /* values */
     IMAP_REPLY_QUOTAROOT,  /* values */
     IMAP_REPLY_MYRIGHTS,   /* values */
-    IMAP_REPLY_OTHER,      /* well-formed, but nothing that mailfs knows */
+    IMAP_REPLY_OTHER,      /* nothing that mailfs knows; an empty line too */
 } ImapReplyType;
 
 typedef enum { IMAP_OK, IMAP_NO, IMAP_BAD, IMAP_BYE, IMAP_PREAUTH } ImapCondition;
@@ -90,7 +90,9 @@ typedef struct {
 } ImapFetch;
 
 typedef struct {
-    guint32 flags;       /* MailFolderFlags; \HasChildren and the like are dropped */
+    /* MailFolderFlags; \HasChildren and the like are dropped. LSUB gives SUBSCRIBED, unless it said
+     * \Noselect: there that means "only its children are", and is dropped. */
+    guint32 flags;
     char delimiter;      /* 0 for NIL; also 0 for what is not one printable ASCII byte */
     const char *name;    /* on the wire's encoding; may be any bytes but NUL */
 } ImapList;

@@ -17,7 +17,7 @@ typedef enum {
 typedef struct ImapValue ImapValue;
 struct ImapValue {
     ImapValueType type;
-    const char *text; /* ATOM, STRING: NUL-terminated beyond size; owned by the tree */
+    const char *text; /* ATOM, STRING, NIL (as spelled): NUL-terminated beyond size; the tree's */
     gsize size;
     guint64 literal_size;
     const ImapValue *child; /* LIST: its first element */

@@ -4,7 +4,8 @@
  * split of the same bytes gives the same events (but for the cuts between LITERAL_DATA).
  *
  * A response is one line, which literals may interrupt (RFC 9051 section 4.3). Its text is
- * collected without the final CRLF. When a literal is announced, the caller decides: captured
+ * collected without the final CRLF (or bare LF). The text of OK, NO, BAD, BYE, PREAUTH and "+" is
+ * for people and holds no literals, whatever it ends in. When a literal is announced, the caller decides: captured
  * literals (small ones) become part of the text's side table; the others are handed over in
  * pieces as they come and never held. Until scan_capture() is called, a literal is streamed. */
 #pragma once
@@ -39,6 +40,10 @@ typedef struct {
     guint64 size;
     const guint8 *bytes;
 } ScanLiteral;
+
+/* The most literals one response may have; more is SCAN_ERROR. No reply that mailfs asks for comes
+ * near it, and each is looked up from the start of the text. */
+#define SCAN_MAX_LITERALS 256
 
 /* max_text: the most bytes a response's text may have (its captured literals counted);
  * more is SCAN_ERROR. max_literal: the largest literal size a server may announce. */
