@@ -2,7 +2,10 @@
  *
  * Runs on the thread-default GMainContext of its creator; every callback comes from the main loop,
  * never from within one of these functions, and none comes after stream_close() or
- * stream_free(). Only this file and sasl.c may see OpenSSL. */
+ * stream_free(). Only stream*.c and sasl.c may see OpenSSL.
+ *
+ * No SIGPIPE comes from a stream. One should not fork() after the first stream_connect(): GIO's
+ * threads for DNS and for reaping the tunnel would stay behind. */
 #pragma once
 
 #include "mail.h"
@@ -38,13 +41,19 @@ typedef struct {
      * with the certificate, and what to do), MAIL_ERROR_PROTOCOL (bad DEFLATE, plain bytes before
      * TLS). Comes once; owned by the stream. */
     void (*failed)(Stream *stream, const GError *error, gpointer data);
+    /* May be NULL. stream_queued() was at least STREAM_QUEUE_LOW and has come below it: time to
+     * write the next part of something large. */
+    void (*drained)(Stream *stream, gpointer data);
 } StreamFuncs;
+
+#define STREAM_QUEUE_LOW (64 * 1024)
 
 /* config is copied. TLS sessions are kept in `stream`'s process-wide store, for resumption with
  * the same host and port. */
 Stream *stream_new(const StreamConfig *config, const StreamFuncs *funcs, gpointer data);
 void stream_connect(Stream *stream);
-void stream_close(Stream *stream); /* sends close_notify if it can without waiting */
+/* Sends what is queued, and close_notify, as far as that goes without waiting. */
+void stream_close(Stream *stream);
 void stream_free(Stream *stream);  /* closes; safe from within a callback */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Stream, stream_free)
 
