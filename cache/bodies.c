@@ -19,11 +19,11 @@ struct Body {
     guint64 key; /* folder << 32 | uid; the hash table's */
     guint64 bytes;
     gint64 used;
-    Body *older, *newer;  /* neighbours in the order of use */
-    int fd;               /* -1: not open */
-    gboolean listed : 1;  /* in the order of use */
-    gboolean dirty : 1;   /* `used` is newer than the index */
-    gboolean checked : 1; /* the file was seen, and has its length */
+    Body *older, *newer; /* neighbours in the order of use */
+    int fd;              /* -1: not open */
+    guint listed : 1;    /* in the order of use */
+    guint dirty : 1;     /* `used` is newer than the index */
+    guint checked : 1;   /* the file was seen, and has its length */
 };
 
 /* Pinned messages, whether their body is here or not yet. */
