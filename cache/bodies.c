@@ -1,4 +1,4 @@
-#include "bodies.h"
+#include "bodies-private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,9 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OPEN_LIMIT 64         /* descriptors kept open */
-#define DIRTY_LIMIT 256       /* use times kept from the index */
-#define EVICT_LEAST (1 << 20) /* when the disk is full: not a few bytes for each append */
+#define OPEN_LIMIT 64   /* descriptors kept open */
+#define DIRTY_LIMIT 256 /* use times kept from the index */
 
 typedef struct Body Body;
 
@@ -48,14 +47,6 @@ struct Bodies {
     GPtrArray *dirty; /* of Body */
 };
 
-struct BodyPart {
-    Bodies *bodies;
-    guint32 folder;
-    guint64 serial;
-    guint64 frontier;
-    int fd;
-};
-
 static guint64 make_key(guint32 folder, MailUid uid)
 {
     return (guint64)folder << 32 | uid;
@@ -84,7 +75,7 @@ static Pin *find_pin(Bodies *bodies, guint64 key)
 
 /* ---- files: every path is made of numbers ---- */
 
-static gboolean fail_errno(const char *what, GError **error)
+gboolean bodies_fail_errno(const char *what, GError **error)
 {
     int code = errno;
     g_set_error(error, MAIL_ERROR, MAIL_ERROR_DISK, "%s: %s", what, g_strerror(code));
@@ -103,8 +94,7 @@ static void forget_folder_fd(Bodies *bodies)
     bodies->folder_fd = -1;
 }
 
-/* The folder's directory: owned by the store, valid until that of another folder is asked for. */
-static int folder_fd(Bodies *bodies, guint32 folder, gboolean make)
+int bodies_folder_fd(Bodies *bodies, guint32 folder, gboolean make)
 {
     if (bodies->folder_fd >= 0 && bodies->folder_row == folder)
         return bodies->folder_fd;
@@ -118,21 +108,16 @@ static int folder_fd(Bodies *bodies, guint32 folder, gboolean make)
     return bodies->folder_fd;
 }
 
-static void body_name(char name[16], MailUid uid)
+void bodies_name(char name[16], MailUid uid)
 {
     g_snprintf(name, 16, "%" G_GUINT32_FORMAT, uid);
-}
-
-static void part_name(char name[32], guint64 serial)
-{
-    g_snprintf(name, 32, "%" G_GUINT64_FORMAT ".part", serial);
 }
 
 static void unlink_body(Bodies *bodies, guint64 key)
 {
     char name[16];
-    body_name(name, key_uid(key));
-    int directory = folder_fd(bodies, key_folder(key), FALSE);
+    bodies_name(name, key_uid(key));
+    int directory = bodies_folder_fd(bodies, key_folder(key), FALSE);
     if (directory >= 0)
         unlinkat(directory, name, 0);
 }
@@ -266,7 +251,7 @@ static void drop(Bodies *bodies, Body *body)
     g_hash_table_remove(bodies->table, &body->key);
 }
 
-/* Evicts the least recently used until `wanted` bytes are gone, or nothing is left to evict. */
+/* Evicts the least recently used, but for `spared`. */
 static guint64 evict(Bodies *bodies, guint64 wanted, const Body *spared)
 {
     guint64 evicted = 0;
@@ -286,6 +271,11 @@ static guint64 evict(Bodies *bodies, guint64 wanted, const Body *spared)
     if (begun)
         index_commit(bodies->index, NULL);
     return evicted;
+}
+
+guint64 bodies_evict(Bodies *bodies, guint64 wanted)
+{
+    return evict(bodies, wanted, NULL);
 }
 
 static void meet_budget(Bodies *bodies, const Body *spared)
@@ -363,7 +353,7 @@ static gboolean scan(Bodies *bodies, GError **error)
     int fd = open_subdirectory(bodies->root, ".");
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
     if (!directory) {
-        fail_errno("bodies", error);
+        bodies_fail_errno("bodies", error);
         if (fd >= 0)
             close(fd);
         return FALSE;
@@ -382,14 +372,14 @@ static int open_root(const char *path, GError **error)
 {
     int parent = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (parent < 0) {
-        fail_errno(path, error);
+        bodies_fail_errno(path, error);
         return -1;
     }
     int root = -1;
     if (mkdirat(parent, "bodies", 0700) == 0 || errno == EEXIST)
         root = open_subdirectory(parent, "bodies");
     if (root < 0)
-        fail_errno("bodies", error);
+        bodies_fail_errno("bodies", error);
     close(parent);
     return root;
 }
@@ -439,8 +429,8 @@ static gboolean check(Bodies *bodies, Body *body)
         return TRUE;
     char name[16];
     struct stat status;
-    body_name(name, key_uid(body->key));
-    int directory = folder_fd(bodies, key_folder(body->key), FALSE);
+    bodies_name(name, key_uid(body->key));
+    int directory = bodies_folder_fd(bodies, key_folder(body->key), FALSE);
     body->checked = directory >= 0 && fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
                     S_ISREG(status.st_mode) && (guint64)status.st_size == body->bytes;
     if (body->checked)
@@ -463,8 +453,8 @@ gboolean bodies_has(Bodies *bodies, guint32 folder, MailUid uid, guint64 *length
 static gboolean open_body(Bodies *bodies, Body *body)
 {
     char name[16];
-    body_name(name, key_uid(body->key));
-    int directory = folder_fd(bodies, key_folder(body->key), FALSE);
+    bodies_name(name, key_uid(body->key));
+    int directory = bodies_folder_fd(bodies, key_folder(body->key), FALSE);
     int fd = directory < 0 ? -1 : openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct stat status;
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
@@ -585,113 +575,15 @@ guint64 bodies_budget(const Bodies *bodies)
     return bodies->budget;
 }
 
-/* ---- one download ---- */
-
-BodyPart *bodies_part_new(Bodies *bodies, guint32 folder, GError **error)
+guint64 bodies_next_serial(Bodies *bodies)
 {
-    int directory = folder_fd(bodies, folder, TRUE);
-    guint64 serial = ++bodies->serial;
-    char name[32];
-    part_name(name, serial);
-    int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-    int fd = directory < 0 ? -1 : openat(directory, name, flags, 0600);
-    if (fd < 0) {
-        fail_errno("a new message", error);
-        return NULL;
-    }
-    BodyPart *part = g_new0(BodyPart, 1);
-    part->bodies = bodies;
-    part->folder = folder;
-    part->serial = serial;
-    part->fd = fd;
-    return part;
+    return ++bodies->serial;
 }
 
-static void release_part(BodyPart *part)
+gboolean bodies_adopt(Bodies *bodies, guint32 folder, MailUid uid, guint64 bytes, GError **error)
 {
-    close(part->fd);
-    g_free(part);
-}
-
-void body_part_free(BodyPart *part)
-{
-    if (!part)
-        return;
-    char name[32];
-    part_name(name, part->serial);
-    int directory = folder_fd(part->bodies, part->folder, FALSE);
-    if (directory >= 0)
-        unlinkat(directory, name, 0);
-    release_part(part);
-}
-
-/* At the frontier, whatever an earlier attempt has left behind it. */
-static gboolean write_all(const BodyPart *part, const guint8 *bytes, gsize size)
-{
-    gsize done = 0;
-    while (done < size) {
-        ssize_t written =
-            pwrite(part->fd, bytes + done, size - done, (off_t)(part->frontier + done));
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return FALSE;
-        done += (gsize)written;
-    }
-    return TRUE;
-}
-
-gboolean body_part_append(BodyPart *part, const guint8 *bytes, gsize size, GError **error)
-{
-    gboolean written = write_all(part, bytes, size);
-    if (!written && (errno == ENOSPC || errno == EDQUOT)) {
-        int code = errno;
-        guint64 evicted = evict(part->bodies, MAX(size, EVICT_LEAST), NULL);
-        errno = code;
-        written = evicted > 0 && write_all(part, bytes, size);
-    }
-    if (!written)
-        return fail_errno("a message's body", error);
-    part->frontier += size;
-    return TRUE;
-}
-
-guint64 body_part_frontier(const BodyPart *part)
-{
-    return part->frontier;
-}
-
-int body_part_fd(const BodyPart *part)
-{
-    return part->fd;
-}
-
-/* What a failed append wrote behind the frontier must not become part of the message. */
-static gboolean move_into_place(BodyPart *part, MailUid uid)
-{
-    char from[32], to[16];
-    part_name(from, part->serial);
-    body_name(to, uid);
-    int directory = folder_fd(part->bodies, part->folder, FALSE);
-    return ftruncate(part->fd, (off_t)part->frontier) == 0 && directory >= 0 &&
-           renameat(directory, from, directory, to) == 0;
-}
-
-gboolean bodies_part_complete(BodyPart *part, MailUid uid, GError **error)
-{
-    Bodies *bodies = part->bodies;
-    if (bodies_has(bodies, part->folder, uid, NULL)) {
-        body_part_free(part);
-        return TRUE;
-    }
-    if (!move_into_place(part, uid)) {
-        fail_errno("a message's body", error);
-        body_part_free(part);
-        return FALSE;
-    }
-    Body *body = add_body(bodies, make_key(part->folder, uid), part->frontier, g_get_real_time());
+    Body *body = add_body(bodies, make_key(folder, uid), bytes, g_get_real_time());
     body->checked = TRUE;
-    release_part(part);
     if (!record(bodies, body, error)) {
         drop(bodies, body);
         return FALSE;
