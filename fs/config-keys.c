@@ -49,9 +49,8 @@ static gboolean set_path(const ConfigKey *key, Config *config, const char *value
 static gboolean set_command(const ConfigKey *key, Config *config, const char *value, GError **error)
 {
     g_auto(GStrv) argv = NULL;
-    g_autoptr(GError) bad = NULL;
-    if (!g_shell_parse_argv(value, NULL, &argv, &bad)) {
-        config_value_error(error, "%s is not a command line: %s", key->name, bad->message);
+    if (!g_shell_parse_argv(value, NULL, &argv, NULL)) {
+        config_value_error(error, "%s is not a command line: is every quote closed?", key->name);
         return FALSE;
     }
     char *program = expand_home(argv[0]);
@@ -258,7 +257,7 @@ char *config_key_hint(const char *name)
     guint nearest = 3;
     for (guint i = 0; i < G_N_ELEMENTS(keys) && strlen(name) <= CONFIG_SHOWN_MAX; i++) {
         guint distance = word_distance(name, keys[i].name);
-        if (distance < nearest && distance < strlen(name)) {
+        if (distance > 0 && distance < nearest && 2 * distance < strlen(name)) {
             nearest = distance;
             best = keys[i].name;
         }

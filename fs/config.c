@@ -200,7 +200,8 @@ static gboolean parse_long(Line *line, Config *config, const char *word, GError 
         const char *value = take_value(line, "", password_fd, error);
         return value && set_password_fd(config, value, error);
     } else {
-        g_autofree char *bad = config_shown(word);
+        /* Without its value, which may be a secret. */
+        g_autofree char *bad = mail_escape(word, (gssize)strcspn(word, "="), CONFIG_SHOWN_MAX);
         usage_error(error, "unknown option %s", bad);
         return FALSE;
     }
@@ -232,7 +233,7 @@ static gboolean parse_short(Line *line, Config *config, const char *word, GError
             return value && add_options(line, value, error);
         }
         default: {
-            g_autofree char *bad = config_shown(letter);
+            g_autofree char *bad = mail_escape(letter, 1, CONFIG_SHOWN_MAX);
             usage_error(error, "unknown option -%s", bad);
             return FALSE;
         }
