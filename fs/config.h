@@ -22,37 +22,45 @@ typedef struct {
     char *mountpoint;    /* as given; NULL with --check, --help, --version */
     /* The account. */
     Url *url;
-    char *name;          /* the section's name, or "user@host"; safe as a directory name */
-    char *user;          /* from the URL, user=, or the login name */
-    char **tunnel;       /* argv or NULL */
-    char *auth;          /* mechanism or NULL */
+    char *name;    /* the section's name, or "user@host"; safe as a directory's name */
+    char *user;    /* from the URL, user=, or the login name */
+    char **tunnel; /* argv or NULL */
+    char *auth;    /* mechanism or NULL */
     char *ca_file;
-    gboolean tls_off;    /* tls=no: the caller checks that the peer is loopback */
-    guint connections;   /* 1..16, default 3 */
+    gboolean tls_off;  /* tls=no: the caller checks that the peer is loopback */
+    guint connections; /* 1..16, default 3 */
     /* Credentials: see credentials.h. */
-    int password_fd;     /* -1: none */
+    int password_fd;                          /* -1: none */
     char **password_command, **token_command; /* argv (g_shell_parse_argv) or NULL */
     /* Behaviour. */
-    guint refresh;       /* seconds, default 10 */
-    guint64 cache_size;  /* bytes, default 5 GiB; "5G", "500M" understood; 0: no limit */
+    guint refresh;         /* seconds, default 10 */
+    guint64 cache_size;    /* bytes, default 5 GiB; "5G", "500M" understood; 0: no limit */
     char *cache_directory; /* the account's own; default $XDG_CACHE_HOME/mailfs/<name> */
     ConfigSeen seen;
-    char **seen_by;      /* NULL-terminated comm names */
+    char **seen_by; /* NULL-terminated comm names */
     ConfigDelete delete_policy;
-    gboolean names_uid;  /* names=uid */
+    gboolean names_uid; /* names=uid */
     gboolean xattr;
-    gboolean read_only;  /* -o ro */
+    gboolean read_only; /* -o ro */
     gboolean allow_other;
-    gboolean sync;       /* -o sync */
+    gboolean sync; /* -o sync */
 } Config;
 
-/* Reads argv (without changing it) and, where it names an account or for defaults, the config file
- * $XDG_CONFIG_HOME/mailfs/config: GKeyFile, [defaults] and [account NAME] with url= and the keys that -o knows.
- * -o wins over the account's section, that over [defaults]. NULL with an error: domain MAIL_ERROR, code
- * MAIL_ERROR_CONFIG for files and values, or CONFIG_USAGE (below) for a wrong command line (exit status 2). An unknown key or a
- * bad value is an error that names file and line, or the option. A config file that others may
- * write, or that belongs to another user, is refused; one that others may read is refused when it holds password-command or token-command.
- * The words after -o are comma-separated; standard mount words are accepted and ignored: rw, nosuid, nodev, noexec, exec, noatime, auto, noauto, user, users, _netdev, nofail, x-*, fsname=*, subtype=*. */
+/* Reads argv (without changing it) and the config file $XDG_CONFIG_HOME/mailfs/config, which has
+ * [defaults] and [account NAME] sections of key=value lines, with url= and the keys that -o knows;
+ * values are taken as they stand, and a line that starts with '#' is a comment. -o wins over the
+ * account's section, that over [defaults]; of password-command and token-command the last one
+ * counts. With --help and --version nothing else is looked at.
+ *
+ * NULL with an error: CONFIG_USAGE_ERROR for a wrong command line (exit status 2), or
+ * MAIL_ERROR_CONFIG for files and values, which names the file and the line, or the option. A
+ * config file that others may write, or that belongs to another user, is refused; so is one that
+ * others may read when it holds password-command or token-command. Errors never repeat the value of
+ * an unknown option.
+ *
+ * The words after -o are comma-separated, "\," is a comma in a value; what mount(8) passes on is
+ * accepted and ignored: nosuid, nodev, noexec, exec, noatime, auto, noauto, user, users, _netdev,
+ * nofail, x-*, fsname=*, subtype=* and their like. */
 #define CONFIG_USAGE_ERROR (config_usage_error_quark())
 GQuark config_usage_error_quark(void);
 Config *config_parse(int argc, char *const *argv, GError **error);

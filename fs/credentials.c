@@ -130,7 +130,9 @@ static gboolean spawn(const Command *command, const char *name, GSpawnFlags flag
                                      G_SPAWN_CLOEXEC_PIPES,
                                  setup, NULL, pid, NULL, output, NULL, &bad))
         return TRUE;
-    config_error(error, "%s cannot be started: %s", name, bad->message);
+    config_error(error, "%s cannot be started: %s", name,
+                 g_error_matches(bad, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? "no such program"
+                                                                          : bad->message);
     return FALSE;
 }
 
