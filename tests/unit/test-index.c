@@ -438,25 +438,21 @@ static void expect_next(const IndexMessage *message, gpointer data)
 
 static void test_many(Fixture *f, gconstpointer data)
 {
-    guint many = g_test_perf() ? 100 * 1000 : 3000;
+    const guint many = 20 * 1000;
     IndexMessage message = {.folder = 1,
                             .keywords = "",
                             .from = "Somebody With A Name",
                             .subject = "A subject of the usual length for a message",
                             .message_id = "<0123456789abcdef0123@mail.example.org>"};
-    g_test_timer_start();
     g_assert_true(index_begin(f->index, NULL));
     for (MailUid uid = many; uid > 0; uid--) {
         message.uid = uid;
         g_assert_true(index_put_message(f->index, &message, NULL));
     }
     g_assert_true(index_commit(f->index, NULL));
-    g_test_minimized_result(g_test_timer_elapsed(), "writing %u messages", many);
     reopen(f);
-    g_test_timer_start();
     MailUid next = 1;
     g_assert_true(index_each_message(f->index, 1, expect_next, &next, NULL));
-    g_test_minimized_result(g_test_timer_elapsed(), "reading %u messages", many);
     g_assert_cmpuint(next, ==, many + 1);
 }
 
