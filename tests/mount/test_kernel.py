@@ -1,0 +1,88 @@
+"""What the kernel still asks: the repeated work is its own. Counted by the daemon."""
+
+import os
+
+import pytest
+from support import samples
+
+
+@pytest.fixture
+def mail(account, mount):
+    """A mount of read messages only: unread ones are watched for a reader."""
+    chosen = [samples.Sample(one.folder, one.raw, ("\\Seen",), one.date)
+              for one in samples.build()]
+    samples.load(account.client, chosen)
+    return mount(account, refresh=3600)
+
+
+def difference(before, after):
+    return {name: after[name] - before.get(name, 0) for name in after
+            if after[name] != before.get(name, 0)}
+
+
+def asked(mail, command):
+    before = mail.kernel()
+    mail.shell(command)
+    return difference(before, mail.kernel())
+
+
+def test_counters_count(mail):
+    first = asked(mail, "ls -l INBOX")
+    assert first.get("opendir", 0) >= 1
+    assert first.get("readdirplus", 0) >= 1
+    assert asked(mail, "cat INBOX/*.eml").get("read", 0) >= 1
+
+
+@pytest.mark.parametrize("tool", ["grep -r lighthouse . > /dev/null",
+                                  "rg --no-ignore lighthouse . > /dev/null",
+                                  "cat */*.eml > /dev/null",
+                                  "tar c . | cat > /dev/null"])
+def test_second_pass_asks_for_nothing(mail, tool):
+    mail.shell(tool)
+    mail.shell(tool)
+    again = asked(mail, tool)
+    for name in ("open", "release", "flush", "read", "lookup", "getattr"):
+        assert again.get(name, 0) == 0, again
+
+
+def test_opens_send_no_message(mail):
+    first = asked(mail, "grep -r lighthouse . > /dev/null")
+    assert first.get("open", 0) <= 1  # one, to learn that none is needed
+    assert first.get("release", 0) == 0
+    assert first.get("flush", 0) == 0
+    assert first.get("lookup", 0) <= first.get("opendir", 0) + 5, first
+
+
+def test_second_listing_is_the_kernels(mail):
+    mail.shell("ls -l INBOX Archive")
+    mail.shell("ls -l INBOX Archive")
+    again = asked(mail, "ls -l INBOX Archive")
+    assert again.get("opendir", 0) <= 2, again
+    for name in ("lookup", "getattr", "readdir", "readdirplus", "getxattr", "listxattr"):
+        assert again.get(name, 0) == 0, again
+
+
+def test_find_walks_once(mail):
+    first = asked(mail, "find . -type f -size +1k > /dev/null")
+    folders = sum(1 for _ in os.walk(mail.path))
+    assert first.get("opendir", 0) <= folders + 2, first
+    assert first.get("getattr", 0) <= folders + 2, first
+
+
+def test_no_attributes_are_asked_for(mail):
+    first = asked(mail, "ls -l INBOX")
+    assert first.get("getxattr", 0) <= 1
+
+
+def test_a_forgotten_inode_is_forgotten(account, mount):
+    """Lookup counts add up: dropping the kernel's caches gives every inode back."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may drop the kernel's caches")
+    samples.load(account.client)
+    mail = mount(account)
+    mail.shell("ls -lR . > /dev/null")
+    assert mail.kernel("forget", "forget-multi", "batch-forget") == 0
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as control:
+        control.write("2\n")
+    assert mail.kernel("forget", "forget-multi", "batch-forget") > 0
+    assert mail.shell("cat INBOX/*.eml | wc -c").stdout.strip() != b"0"
