@@ -1,9 +1,9 @@
 /* bodies.h: message bodies on disk: one file each, partial downloads, a byte budget.
  *
- * <directory>/bodies/<folder row>/<uid>; a download is written as <uid>.part (its name made unique) and renamed
- * when complete, so that a name without suffix is always a whole message. Left-over parts are
- * removed when the store is opened, and files that the index does not know, or whose length it
- * does not confirm, are removed when they are come upon. */
+ * <directory>/bodies/<folder row>/<uid>; a download is written as <number>.part beside it and
+ * renamed when complete, so that a name without suffix is always a whole message. When the store is
+ * opened, left-over parts and files that the index does not know are removed, and records without
+ * their file; one whose length is not as recorded goes when it is first used. */
 #pragma once
 
 #include "index.h"
@@ -12,7 +12,7 @@ typedef struct Bodies Bodies;
 
 /* budget: bytes (0: no limit). Uses, does not own, the index. */
 Bodies *bodies_open(const char *directory, Index *index, guint64 budget, GError **error);
-/* Writes the pending use times to the index. */
+/* Writes the pending use times to the index. No part may be left. */
 void bodies_close(Bodies *bodies);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bodies, bodies_close)
 

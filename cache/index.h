@@ -1,7 +1,9 @@
-/* index.h: what is known of an account, on disk. SQLite, WAL; the only file that sees it.
+/* index.h: what is known of an account, on disk. SQLite, WAL; nothing else sees it.
  *
  * All calls are synchronous and short; the caller groups many into one transaction. A call that
- * fails sets MAIL_ERROR_DISK (ENOSPC, EIO, ...) and leaves the database as before the call. */
+ * fails sets MAIL_ERROR_DISK (ENOSPC, EIO, ...) and leaves the database as before the call. The
+ * functions given to index_each_... must not change the table that is read, nor read it by the same
+ * function, nor end a transaction. An index must not be kept across fork(). */
 #pragma once
 
 #include "mail.h"
@@ -15,7 +17,7 @@ typedef struct Index Index;
  * link. Takes <directory>/lock with flock: MAIL_ERROR_IN_USE when another process has it. A
  * database that is damaged, or of a newer or older schema, is moved aside (index.sqlite.damaged) and made
  * anew, and *rebuilt set: it is a cache, but for pending changes, whose loss is logged with
- * g_warning. `account` is an identity such as "imaps://user@host:993" kept inside; an index of another
+ * g_warning. Damage that is met later makes the call fail, and index_close moves it aside. `account` is an identity such as "imaps://user@host:993" kept inside; an index of another
  * account is an error (MAIL_ERROR_CONFIG).
  * journal_mode=WAL, synchronous=NORMAL, locking_mode=EXCLUSIVE, foreign_keys off. */
 Index *index_open(const char *directory, const char *account, gboolean *rebuilt, GError **error);
@@ -23,13 +25,15 @@ void index_close(Index *index);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Index, index_close)
 
 /* Nested calls are counted; only the outermost does something. index_commit returns FALSE if the
- * transaction could not be made durable here: it is rolled back then. */
+ * transaction could not be made durable here: it is rolled back then. After an inner
+ * index_rollback, or an error that made SQLite give up the transaction, the outermost index_commit
+ * fails in this way, too. A failed index_begin is not to be followed by either. */
 gboolean index_begin(Index *index, GError **error);
 gboolean index_commit(Index *index, GError **error);
 void index_rollback(Index *index);
 
-/* A duplicate of the descriptor of the WAL file, for fsync on another thread, or -1. Closing it is the
- * caller's business (the WAL carries no POSIX locks, so closing is safe). */
+/* A descriptor of the WAL file, for fsync on another thread, or -1. Closing it is the caller's
+ * business (the WAL carries no POSIX locks, so closing is safe). */
 int index_wal_fd(Index *index);
 
 /* Small values by name: "sizes", and the like. index_get_meta returns NULL for none; g_free. */

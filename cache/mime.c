@@ -4,6 +4,7 @@
  * unknown or a lie. What GMime knows about the names of charsets is used. */
 #include "mime.h"
 
+#include <errno.h>
 #include <gmime/gmime.h>
 #include <string.h>
 
@@ -69,18 +70,49 @@ static gboolean is_guessable(const char *charset)
     return FALSE;
 }
 
-static void append_charset(GString *out, const char *charset, const char *bytes, gsize size)
+/* One step of iconv; with bytes == NULL, the last: some decoders hold a character back to see what
+ * follows. FALSE: the next byte makes no sense. */
+static gboolean convert_some(GString *out, GIConv converter, char **bytes, gsize *left)
 {
-    g_autofree char *text = NULL;
-    gsize length = 0;
-    if (!is_guessable(charset)) {
-        const char *name = g_mime_charset_iconv_name(superset(charset));
-        text = g_convert(bytes, (gssize)size, "UTF-8", name, NULL, &length, NULL);
+    char buffer[512];
+    char *to = buffer;
+    gsize room = sizeof buffer;
+    gboolean failed = g_iconv(converter, bytes, left, &to, &room) == (gsize)-1;
+    gboolean full = failed && errno == E2BIG;
+    append_guess(out, buffer, (gsize)(to - buffer));
+    return !failed || full;
+}
+
+/* Converts, with a replacement character for what is wrong: mailers cut characters in half. FALSE,
+ * and nothing appended, when so much is wrong that it can be no text in this charset. */
+static gboolean append_converted(GString *out, GIConv converter, char *bytes, gsize size)
+{
+    gsize before = out->len, left = size, errors = 0;
+    while (left > 0 && errors <= size / 8) {
+        if (convert_some(out, converter, &bytes, &left))
+            continue;
+        g_string_append_unichar(out, 0xfffd);
+        bytes++;
+        left--;
+        errors++;
     }
-    if (text)
-        append_guess(out, text, length);
-    else
-        append_guess(out, bytes, size);
+    if (errors > size / 8) {
+        g_string_truncate(out, before);
+        return FALSE;
+    }
+    convert_some(out, converter, NULL, NULL);
+    return TRUE;
+}
+
+static void append_charset(GString *out, const char *charset, GString *bytes)
+{
+    GIConv converter = (GIConv)-1;
+    if (!is_guessable(charset))
+        converter = g_iconv_open("UTF-8", g_mime_charset_iconv_name(superset(charset)));
+    if (converter == (GIConv)-1 || !append_converted(out, converter, bytes->str, bytes->len))
+        append_guess(out, bytes->str, bytes->len);
+    if (converter != (GIConv)-1)
+        g_iconv_close(converter);
 }
 
 /* ---- encoded words, RFC 2047 ---- */
@@ -174,7 +206,7 @@ static const char *append_words(GString *out, const char *at, const char *end, E
             break;
         at = behind; /* blanks between words are no text, whatever their charsets */
     } while (g_ascii_strcasecmp(next.charset, word->charset) == 0);
-    append_charset(out, word->charset, bytes->str, bytes->len);
+    append_charset(out, word->charset, bytes);
     return at;
 }
 

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -527,6 +529,35 @@ static void test_bodies(Fixture *f, gconstpointer data)
     g_assert_cmpuint(count, ==, 99);
 }
 
+/* SQLite ends the transaction by itself when the disk is full: nothing of it may stay. */
+static void test_full_disk(Fixture *f, gconstpointer data)
+{
+    index_close(g_steal_pointer(&f->index));
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", f->directory, "tmpfs", 0, "size=4m,mode=0700") != 0) {
+        g_test_skip("cannot mount a small file system");
+        return;
+    }
+    f->index = open_index(f->directory, NULL);
+    put_folder(f->index, "before");
+    g_autofree char *subject = g_strnfill(250, 's');
+    IndexMessage message = {.folder = 1, .subject = subject};
+    g_autoptr(GError) error = NULL;
+    gboolean fits = index_begin(f->index, NULL);
+    for (message.uid = 1; fits && message.uid < 100 * 1000; message.uid++)
+        fits = index_put_message(f->index, &message, &error);
+    g_assert_error(error, MAIL_ERROR, MAIL_ERROR_DISK);
+    index_put_message(f->index, &message, NULL);
+    g_assert_false(index_commit(f->index, NULL));
+    guint count = 0;
+    g_assert_true(index_each_message(f->index, 1, count_message, &count, NULL));
+    g_assert_cmpuint(count, ==, 0);
+    put_folder(f->index, "after");
+    g_assert_cmpuint(count_folders(f->index), ==, 2);
+    index_close(g_steal_pointer(&f->index));
+    g_assert_cmpint(umount(f->directory), ==, 0);
+}
+
 static void add(const char *name, void (*test)(Fixture *f, gconstpointer data))
 {
     g_autofree char *path = g_strconcat("/index/", name, NULL);
@@ -556,5 +587,6 @@ int main(int argc, char **argv)
     add("many", test_many);
     add("changes", test_changes);
     add("bodies", test_bodies);
+    add("full-disk", test_full_disk);
     return g_test_run();
 }

@@ -53,6 +53,7 @@ static void test_encoded(void)
         {"=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本"},
         {"=?gb2312?B?1tDOxA==?=", "中文"},
         {"=?utf-7?Q?+AGEA6Q-?=", "aé"},
+        {"=?big5?Q?=88f?=", "Ê"}, /* its decoder waits for a combining character */
         /* beside text, and with blanks inside */
         {"Re: =?utf-8?Q?=C3=A9?= x", "Re: é x"},
         {"a=?utf-8?Q?=C3=A9?=b", "aéb"},
@@ -97,6 +98,9 @@ static void test_lies(void)
         {"=?iso-2022-jp?B?/////w==?=", "ÿÿÿÿ"},
         {"=?utf-8?Q?=ED=A0=80?=", "í\u00a0€"},
         {"=?utf-8?Q?=C0=AF?=", "À¯"},
+        /* one character in half, of several */
+        {"=?big5?Q?=A7=DA=AA=BE=B9D=A7A=BB=DD=ADn=A7?=", "我知道你需要\uFFFD"},
+        {"=?big5?Q?=A7?=", "§"},
         /* encoded NULs, newlines and escapes */
         {"=?utf-8?Q?a=00b?=", "a b"},
         {"=?utf-8?B?YQBi?=", "a b"},
