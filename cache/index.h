@@ -15,9 +15,10 @@ typedef struct Index Index;
 /* Opens or makes <directory>/index.sqlite. The directory is made 0700 if missing; refused
  * (MAIL_ERROR_CONFIG) when it belongs to another user or others may enter it, or is a symbolic
  * link. Takes <directory>/lock with flock: MAIL_ERROR_IN_USE when another process has it. A
- * database that is damaged, or of a newer or older schema, is moved aside (index.sqlite.damaged) and made
- * anew, and *rebuilt set: it is a cache, but for pending changes, whose loss is logged with
- * g_warning. Damage that is met later makes the call fail, and index_close moves it aside. `account` is an identity such as "imaps://user@host:993" kept inside; an index of another
+ * database that is damaged, or of a newer or older schema, is moved aside (index.sqlite.damaged)
+ * and made anew, and *rebuilt set: it is a cache, but for pending changes, whose loss is logged
+ * with g_warning. Damage that is met later makes the call fail, and index_close moves the database
+ * aside. `account` is an identity such as "imaps://user@host:993" kept inside; an index of another
  * account is an error (MAIL_ERROR_CONFIG).
  * journal_mode=WAL, synchronous=NORMAL, locking_mode=EXCLUSIVE, foreign_keys off. */
 Index *index_open(const char *directory, const char *account, gboolean *rebuilt, GError **error);
