@@ -35,7 +35,7 @@ static char *name_text(const GENERAL_NAME *name)
     return g_inet_address_to_string(address);
 }
 
-/* "a.example, b.example": whom the certificate is for. */
+/* "a.example, b.example": whom the certificate is for; NULL for nobody. */
 static char *certificate_names(X509 *certificate)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
@@ -52,9 +52,7 @@ static char *certificate_names(X509 *certificate)
         g_string_append_printf(out, "%s%s", out->len ? ", " : "", text);
     }
     GENERAL_NAMES_free(names);
-    if (out->len == 0)
-        g_string_append(out, "no host at all");
-    return g_string_free(out, FALSE);
+    return g_string_free(out, out->len == 0);
 }
 
 static char *issuer_name(X509 *certificate)
@@ -88,6 +86,10 @@ static char *untrusted(X509 *certificate, const char *host, gboolean self_signed
 static char *wrong_host(X509 *leaf, const char *host)
 {
     g_autofree char *names = certificate_names(leaf);
+    if (!names)
+        return g_strdup_printf("the certificate of %s names no host at all (it has no "
+                               "subjectAltName): tell the server's administrator",
+                               host);
     return g_strdup_printf("the certificate of %s is for %s: use a name that it is for in the URL",
                            host, names);
 }

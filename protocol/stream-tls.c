@@ -168,12 +168,20 @@ static gboolean is_tls_record(guint8 type)
     return type == 22 || type == 21;
 }
 
+static char *first_line(const char *bytes, gsize size)
+{
+    gsize length = 0;
+    while (length < size && bytes[length] != '\r' && bytes[length] != '\n')
+        length++;
+    return mail_escape(bytes, (gssize)length, 100);
+}
+
 void stream_tls_feed(StreamTlsLink *link, const guint8 *bytes, gsize size)
 {
     if (size == 0)
         return;
     if (!link->heard && !is_tls_record(bytes[0]))
-        link->not_tls = mail_escape((const char *)bytes, (gssize)MIN(size, 60), 60);
+        link->not_tls = first_line((const char *)bytes, MIN(size, 60));
     link->heard = TRUE;
     BIO_write(link->in, bytes, (int)size);
 }

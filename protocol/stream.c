@@ -1,33 +1,15 @@
-/* The socket, the queues and the life of a stream. Everything that calls back happens in one
- * place, stream_turn(), which a single GSource runs: when the socket is ready, or when some
- * function asked for a turn by wake(). TLS and DEFLATE are layers without I/O in between:
- *
- *   received <- input <- [deflate] <- [tls] <- recv     stream_write -> queue -> [deflate] -> [tls]
- *                                                        -> wire -> send
- */
+/* The life of a stream, and its callbacks. All of those are made in one place, stream_turn(), which
+ * a single GSource runs: when the socket is ready, or when some function asked for a turn by
+ * wake(). So none comes from within the caller's own call, and each finds the stream in order. */
 #include "stream.h"
-#include "secret.h"
-#include "stream-deflate.h"
-#include "stream-filter.h"
-#include "stream-tls.h"
-#include "stream-tunnel.h"
+#include "stream-layers.h"
+#include "stream-transport.h"
 
-#include <errno.h>
-#include <gio/gio.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define INPUT_SIZE (64 * 1024)
-#define WIRE_CHUNK (32 * 1024)
 /* What one turn of the loop may receive, on the wire and as handed over. */
 #define TURN_BUDGET (256 * 1024)
-/* Queued bytes are encoded (compressed, encrypted) in slices, up to this much ahead of the kernel.
- */
-#define SLICE (64 * 1024)
-#define WIRE_AHEAD (256 * 1024)
 /* From here on stream_write() does not wait for the next turn. */
 #define WRITE_NOW (64 * 1024)
 
@@ -41,9 +23,9 @@ typedef enum {
 } State;
 
 struct Stream {
-    guint references; /* the owner's, the connecting operation's, and the running turn's */
+    guint references; /* the owner's, and the running turn's */
     char *host, *ca_file;
-    char **tunnel_argv;
+    char **tunnel;
     guint16 port;
     StreamTls tls_mode;
     guint connect_timeout;
@@ -51,34 +33,22 @@ struct Stream {
     gpointer data;
 
     State state;
-    gboolean ready_due;  /* `ready` is to be called */
-    gboolean failed_due; /* `failed` is to be called */
+    gboolean ready_due;   /* `ready` is to be called */
+    gboolean failed_due;  /* `failed` is to be called */
+    gboolean drained_due; /* the queue is long: `drained` is to be called once it is not */
     gboolean paused;
     gboolean in_received; /* the callback is running */
     gboolean offer;       /* `input` holds bytes to be offered before more is read */
-    gboolean write_dead;  /* the peer takes no more; what it still sent is read to its end */
-    gboolean loopback;
-    gboolean drained_due; /* the queue was long, and nobody has been told that it is not */
     GError *error;
 
     GMainContext *context;
     GSource *source, *timer;
     gpointer fd_tag;
     GIOCondition fd_events;
-    GCancellable *cancellable;
-    GSocketConnection *connection; /* owns fd, unless there is a tunnel */
-    StreamTunnel *tunnel;
-    int fd;
-
-    StreamTlsLink *tls;
-    StreamDeflate *deflate;
-    StreamQueue queue; /* as the caller wrote it */
-    StreamQueue wire;  /* as it will be sent */
-    guint8 *input;     /* INPUT_SIZE; decoded, not yet consumed */
+    StreamTransport *transport;
+    StreamLayers layers;
+    guint8 *input; /* INPUT_SIZE; decoded, not yet consumed */
     gsize input_start, input_size;
-    gsize turn_wire; /* received in this turn */
-    gint64 last_receive;
-    guint64 bytes_received;
 };
 
 typedef struct {
@@ -111,7 +81,6 @@ static void fail(Stream *stream, GError *error)
     stream->failed_due = TRUE;
     stream->ready_due = FALSE;
     stop_timer(stream);
-    g_cancellable_cancel(stream->cancellable);
     wake(stream);
 }
 
@@ -128,21 +97,10 @@ static void fail_with(Stream *stream, MailError code, const char *format, ...)
 static void tear_down(Stream *stream)
 {
     stop_timer(stream);
-    g_cancellable_cancel(stream->cancellable);
     if (stream->fd_tag)
-        g_source_remove_unix_fd(stream->source, stream->fd_tag);
-    stream->fd_tag = NULL;
-    if (stream->tunnel && stream->fd >= 0)
-        close(stream->fd);
-    stream->fd = -1;
-    g_clear_pointer(&stream->tunnel, stream_tunnel_free);
-    if (stream->connection)
-        g_io_stream_close(G_IO_STREAM(stream->connection), NULL, NULL);
-    g_clear_object(&stream->connection);
-    g_clear_pointer(&stream->tls, stream_tls_free);
-    g_clear_pointer(&stream->deflate, stream_deflate_free);
-    stream_queue_clear(&stream->queue);
-    stream_queue_clear(&stream->wire);
+        g_source_remove_unix_fd(stream->source, g_steal_pointer(&stream->fd_tag));
+    stream_layers_clear(&stream->layers);
+    g_clear_pointer(&stream->transport, stream_transport_free);
     stream->input_size = 0;
 }
 
@@ -152,149 +110,36 @@ static void stream_unref(Stream *stream)
         return;
     g_source_unref(stream->source);
     g_main_context_unref(stream->context);
-    g_object_unref(stream->cancellable);
     g_clear_error(&stream->error);
     g_free(stream->host);
     g_free(stream->ca_file);
-    g_strfreev(stream->tunnel_argv);
+    g_strfreev(stream->tunnel);
     g_free(stream->input);
     g_free(stream);
 }
 
-/* Sending */
-
-static void send_wire(Stream *stream)
-{
-    while (stream->wire.size > 0 && !stream->write_dead) {
-        gssize sent = send(stream->fd, stream_queue_peek(&stream->wire), stream->wire.size,
-                           MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent > 0) {
-            stream_queue_drop(&stream->wire, (gsize)sent);
-        } else if (errno == EAGAIN) {
-            return;
-        } else if (errno != EINTR) {
-            stream->write_dead = TRUE;
-        }
-    }
-    if (!stream->write_dead)
-        return;
-    stream_queue_clear(&stream->wire);
-    stream_queue_clear(&stream->queue);
-}
-
-/* Moves one slice of the queue through the layers to the wire. */
-static void encode_slice(Stream *stream)
-{
-    const guint8 *bytes = stream_queue_peek(&stream->queue);
-    gsize size = MIN(stream->queue.size, SLICE);
-    StreamQueue packed = {0};
-    if (stream->deflate) {
-        gboolean last = size == stream->queue.size;
-        stream_deflate_write(stream->deflate, bytes, size, last,
-                             stream->tls ? &packed : &stream->wire);
-    }
-    if (stream->tls) {
-        const guint8 *plain = stream->deflate ? stream_queue_peek(&packed) : bytes;
-        gsize plain_size = stream->deflate ? packed.size : size;
-        GError *error = NULL;
-        if (plain_size > 0 &&
-            !stream_tls_write(stream->tls, plain, plain_size, &stream->wire, &error))
-            fail(stream, error);
-    } else if (!stream->deflate) {
-        stream_queue_append(&stream->wire, bytes, size);
-    }
-    stream_queue_clear(&packed);
-    stream_queue_drop(&stream->queue, size);
-}
-
-/* Encodes all of the queue with the layers there are now, before one is added. */
-static void encode_all(Stream *stream)
-{
-    while (stream->queue.size > 0 && stream->state == STATE_OPEN)
-        encode_slice(stream);
-}
-
 static void flush(Stream *stream)
 {
-    do {
-        while (stream->state == STATE_OPEN && stream->queue.size > 0 &&
-               stream->wire.size < WIRE_AHEAD)
-            encode_slice(stream);
-        send_wire(stream);
-    } while (stream->state == STATE_OPEN && stream->queue.size > 0 && stream->wire.size == 0);
+    GError *error = NULL;
+    if (!stream_layers_flush(&stream->layers, stream->state == STATE_OPEN, &error))
+        fail(stream, error);
+}
+
+/* What is queued goes out by the layers there are now, before one is added. */
+static gboolean encode(Stream *stream)
+{
+    GError *error = NULL;
+    if (stream_layers_encode(&stream->layers, &error))
+        return TRUE;
+    fail(stream, error);
+    return FALSE;
 }
 
 /* Receiving */
 
-static StreamPull pull_wire(Stream *stream, guint8 *bytes, gsize room, gsize *got, GError **error)
-{
-    if (stream->turn_wire >= TURN_BUDGET)
-        return STREAM_PULL_MORE; /* the socket stays readable: the next turn goes on */
-    gssize received;
-    do
-        received = recv(stream->fd, bytes, room, MSG_DONTWAIT);
-    while (received < 0 && errno == EINTR);
-    if (received > 0) {
-        *got = (gsize)received;
-        stream->turn_wire += *got;
-        stream->bytes_received += *got;
-        stream->last_receive = g_get_monotonic_time();
-        return STREAM_PULL_DATA;
-    }
-    if (received == 0 || errno == ECONNRESET || errno == EPIPE)
-        return STREAM_PULL_END;
-    if (errno == EAGAIN)
-        return STREAM_PULL_MORE;
-    g_set_error(error, MAIL_ERROR, MAIL_ERROR_OFFLINE, "the connection to %s broke: %s",
-                stream->host, g_strerror(errno));
-    return STREAM_PULL_ERROR;
-}
-
-/* Feeds TLS with what the socket has. */
-static StreamPull feed_tls(Stream *stream, GError **error)
-{
-    guint8 chunk[WIRE_CHUNK];
-    gsize got;
-    StreamPull pull = pull_wire(stream, chunk, sizeof chunk, &got, error);
-    if (pull == STREAM_PULL_DATA)
-        stream_tls_feed(stream->tls, chunk, got);
-    return pull;
-}
-
-static StreamPull pull_plain(Stream *stream, guint8 *bytes, gsize room, gsize *got, GError **error)
-{
-    if (!stream->tls)
-        return pull_wire(stream, bytes, room, got, error);
-    for (;;) {
-        StreamPull pull = stream_tls_read(stream->tls, bytes, room, got, &stream->wire, error);
-        if (pull != STREAM_PULL_MORE)
-            return pull;
-        pull = feed_tls(stream, error);
-        if (pull != STREAM_PULL_DATA)
-            return pull;
-    }
-}
-
-static StreamPull pull(Stream *stream, guint8 *bytes, gsize room, gsize *got, GError **error)
-{
-    if (!stream->deflate)
-        return pull_plain(stream, bytes, room, got, error);
-    for (;;) {
-        StreamPull result = stream_deflate_read(stream->deflate, bytes, room, got, error);
-        if (result != STREAM_PULL_MORE)
-            return result;
-        guint8 chunk[WIRE_CHUNK];
-        gsize size;
-        result = pull_plain(stream, chunk, sizeof chunk, &size, error);
-        if (result != STREAM_PULL_DATA)
-            return result;
-        stream_deflate_feed(stream->deflate, chunk, size);
-    }
-}
-
 static void fail_closed(Stream *stream)
 {
-    const char *complaint = stream->tunnel ? stream_tunnel_complaint(stream->tunnel) : NULL;
+    const char *complaint = stream_transport_complaint(stream->transport);
     if (stream->tunnel)
         fail_with(stream, MAIL_ERROR_OFFLINE, "the tunnel command ended%s%s", complaint ? ": " : "",
                   complaint ? complaint : "");
@@ -303,7 +148,7 @@ static void fail_closed(Stream *stream)
                   stream->state == STATE_HANDSHAKE ? " during the TLS handshake" : "");
 }
 
-/* What came of a pull, for all but data. */
+/* What came of reading, for all but data. */
 static void settle(Stream *stream, StreamPull result, GError *error)
 {
     if (result == STREAM_PULL_END)
@@ -324,8 +169,8 @@ static gboolean fill(Stream *stream)
     }
     gsize got = 0;
     GError *error = NULL;
-    StreamPull result = pull(stream, stream->input + stream->input_size,
-                             INPUT_SIZE - stream->input_size, &got, &error);
+    StreamPull result = stream_layers_pull(&stream->layers, stream->input + stream->input_size,
+                                           INPUT_SIZE - stream->input_size, &got, &error);
     if (result != STREAM_PULL_DATA) {
         settle(stream, result, error);
         return FALSE;
@@ -346,7 +191,8 @@ static void fail_injected(Stream *stream)
 /* What was read before DEFLATE began, but belongs to it. */
 static void inflate_leftover(Stream *stream)
 {
-    stream_deflate_feed(stream->deflate, stream->input + stream->input_start, stream->input_size);
+    stream_deflate_feed(stream->layers.deflate, stream->input + stream->input_start,
+                        stream->input_size);
     stream->input_size = 0;
 }
 
@@ -354,7 +200,7 @@ static void inflate_leftover(Stream *stream)
 static gsize deliver(Stream *stream)
 {
     gsize size = stream->input_size;
-    gboolean was_tls = stream->tls != NULL, was_deflate = stream->deflate != NULL;
+    gboolean was_deflate = stream->layers.deflate != NULL;
     stream->in_received = TRUE;
     gsize used =
         stream->funcs.received(stream, stream->input + stream->input_start, size, stream->data);
@@ -366,9 +212,9 @@ static gsize deliver(Stream *stream)
     stream->input_size -= used;
     if (stream->input_size == 0)
         return size;
-    if (!was_tls && stream->tls)
+    if (stream->state == STATE_HANDSHAKE)
         fail_injected(stream);
-    else if (!was_deflate && stream->deflate)
+    else if (!was_deflate && stream->layers.deflate)
         inflate_leftover(stream);
     else
         stream->offer = stream->paused;
@@ -406,15 +252,7 @@ static void announce(Stream *stream)
 static void shake_hands(Stream *stream)
 {
     GError *error = NULL;
-    StreamPull result;
-    while ((result = stream_tls_handshake(stream->tls, &stream->wire, &error)) ==
-           STREAM_PULL_MORE) {
-        send_wire(stream);
-        result = feed_tls(stream, &error);
-        if (result != STREAM_PULL_DATA)
-            break;
-    }
-    send_wire(stream);
+    StreamPull result = stream_layers_handshake(&stream->layers, &error);
     if (result == STREAM_PULL_DATA)
         announce(stream);
     else
@@ -425,14 +263,12 @@ static void report(Stream *stream)
 {
     if (stream->ready_due) {
         stream->ready_due = FALSE;
-        if (stream->last_receive == 0)
-            stream->last_receive = g_get_monotonic_time();
+        if (stream->layers.last_receive == 0)
+            stream->layers.last_receive = g_get_monotonic_time();
         stream->funcs.ready(stream, stream->data);
     }
     if (stream->failed_due) {
         stream->failed_due = FALSE;
-        if (stream->fd >= 0)
-            send_wire(stream); /* TLS may have put an alert for the server there */
         tear_down(stream);
         stream->funcs.failed(stream, stream->error, stream->data);
     }
@@ -455,13 +291,13 @@ static void watch_socket(Stream *stream)
     GIOCondition events = 0;
     if (stream->state == STATE_HANDSHAKE || (stream->state == STATE_OPEN && !stream->paused))
         events |= G_IO_IN;
-    if ((stream->state == STATE_HANDSHAKE || stream->state == STATE_OPEN) && stream->wire.size > 0)
+    if (stream->layers.wire.size > 0)
         events |= G_IO_OUT;
-    if (stream->fd < 0 || events == stream->fd_events)
+    if (stream->layers.fd < 0 || events == stream->fd_events)
         return;
     stream->fd_events = events;
     if (!stream->fd_tag)
-        stream->fd_tag = g_source_add_unix_fd(stream->source, stream->fd, events);
+        stream->fd_tag = g_source_add_unix_fd(stream->source, stream->layers.fd, events);
     else if (events)
         g_source_modify_unix_fd(stream->source, stream->fd_tag, events);
     else
@@ -471,17 +307,16 @@ static void watch_socket(Stream *stream)
 static void stream_turn(Stream *stream)
 {
     stream->references++;
-    stream->turn_wire = 0;
+    stream->layers.budget = TURN_BUDGET;
     if (stream->state == STATE_HANDSHAKE)
         shake_hands(stream);
     report(stream);
     receive(stream);
-    if (stream->state == STATE_OPEN)
+    if (stream->state == STATE_OPEN || stream->state == STATE_HANDSHAKE)
         flush(stream);
     report_drained(stream);
     report(stream);
-    if (stream->state != STATE_CLOSED)
-        watch_socket(stream);
+    watch_socket(stream);
     stream_unref(stream);
 }
 
@@ -496,96 +331,10 @@ static GSourceFuncs turn_funcs = {.dispatch = dispatch};
 
 /* Connecting */
 
-static gboolean begin_tls(Stream *stream)
-{
-    GError *error = NULL;
-    stream->tls = stream_tls_new(stream->host, stream->port, stream->ca_file, &error);
-    if (!stream->tls) {
-        fail(stream, error);
-        return FALSE;
-    }
-    stream->state = STATE_HANDSHAKE;
-    return TRUE;
-}
-
-/* The bytes can flow. */
-static void on_transport(Stream *stream, int fd)
-{
-    stream->fd = fd;
-    if (stream->tls_mode == STREAM_TLS_IMPLICIT)
-        begin_tls(stream);
-    else
-        announce(stream);
-    wake(stream);
-}
-
-static void tune_socket(Stream *stream, GSocket *socket)
-{
-    g_socket_set_blocking(socket, FALSE);
-    g_socket_set_keepalive(socket, TRUE);
-    g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
-    g_autoptr(GSocketAddress) peer = g_socket_get_remote_address(socket, NULL);
-    if (peer && G_IS_INET_SOCKET_ADDRESS(peer))
-        stream->loopback = g_inet_address_get_is_loopback(
-            g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(peer)));
-}
-
-static void fail_connect(Stream *stream, const GError *error)
-{
-    if (g_error_matches(error, G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND))
-        fail_with(stream, MAIL_ERROR_OFFLINE, "no such host: %s", stream->host);
-    else if (error->domain == G_RESOLVER_ERROR)
-        fail_with(stream, MAIL_ERROR_OFFLINE, "cannot look up %s now: %s", stream->host,
-                  error->message);
-    else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
-        fail_with(stream, MAIL_ERROR_OFFLINE, "%s refuses connections on port %u", stream->host,
-                  stream->port);
-    else
-        fail_with(stream, MAIL_ERROR_OFFLINE, "cannot reach %s on port %u: %s", stream->host,
-                  stream->port, error->message);
-}
-
-static void on_connected(GObject *client, GAsyncResult *result, gpointer data)
-{
-    Stream *stream = data;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GSocketConnection) connection =
-        g_socket_client_connect_finish(G_SOCKET_CLIENT(client), result, &error);
-    if (stream->state == STATE_CONNECTING && connection) {
-        GSocket *socket = g_socket_connection_get_socket(connection);
-        tune_socket(stream, socket);
-        stream->connection = g_steal_pointer(&connection);
-        on_transport(stream, g_socket_get_fd(socket));
-    } else if (stream->state == STATE_CONNECTING) {
-        fail_connect(stream, error);
-    }
-    stream_unref(stream);
-}
-
-static void connect_socket(Stream *stream)
-{
-    g_autoptr(GSocketClient) client = g_socket_client_new();
-    g_socket_client_set_enable_proxy(client, FALSE);
-    g_autoptr(GSocketConnectable) address = g_network_address_new(stream->host, stream->port);
-    stream->references++;
-    g_socket_client_connect_async(client, address, stream->cancellable, on_connected, stream);
-}
-
-static void connect_tunnel(Stream *stream)
-{
-    int fd;
-    GError *error = NULL;
-    stream->tunnel = stream_tunnel_new((const char *const *)stream->tunnel_argv, &fd, &error);
-    if (stream->tunnel)
-        on_transport(stream, fd);
-    else
-        fail(stream, error);
-}
-
 static gboolean on_timeout(gpointer data)
 {
     Stream *stream = data;
-    fail_with(stream, MAIL_ERROR_TIMEOUT, "%s does not answer%s (waited %u seconds)", stream->host,
+    fail_with(stream, MAIL_ERROR_TIMEOUT, "%s does not answer%s (waited %u s)", stream->host,
               stream->state == STATE_HANDSHAKE ? " the TLS handshake" : "",
               stream->connect_timeout);
     return G_SOURCE_REMOVE;
@@ -600,6 +349,31 @@ static void start_timer(Stream *stream)
     g_source_attach(stream->timer, stream->context);
 }
 
+static void begin_tls(Stream *stream)
+{
+    GError *error = NULL;
+    stream->layers.tls = stream_tls_new(stream->host, stream->port, stream->ca_file, &error);
+    if (stream->layers.tls)
+        stream->state = STATE_HANDSHAKE;
+    else
+        fail(stream, error);
+}
+
+static void on_transport(const GError *error, gpointer data)
+{
+    Stream *stream = data;
+    if (stream->state != STATE_CONNECTING)
+        return;
+    stream->layers.fd = stream_transport_fd(stream->transport);
+    if (error)
+        fail(stream, g_error_copy(error));
+    else if (stream->tls_mode == STREAM_TLS_IMPLICIT)
+        begin_tls(stream);
+    else
+        announce(stream);
+    wake(stream);
+}
+
 /* The interface */
 
 Stream *stream_new(const StreamConfig *config, const StreamFuncs *funcs, gpointer data)
@@ -609,14 +383,13 @@ Stream *stream_new(const StreamConfig *config, const StreamFuncs *funcs, gpointe
     stream->host = g_strdup(config->host);
     stream->port = config->port;
     stream->ca_file = g_strdup(config->ca_file);
-    stream->tunnel_argv = g_strdupv((char **)config->tunnel);
+    stream->tunnel = g_strdupv((char **)config->tunnel);
     stream->tls_mode = config->tls;
     stream->connect_timeout = config->connect_timeout;
     stream->funcs = *funcs;
     stream->data = data;
-    stream->fd = -1;
+    stream->layers.fd = -1;
     stream->input = g_malloc(INPUT_SIZE);
-    stream->cancellable = g_cancellable_new();
     stream->context = g_main_context_ref_thread_default();
     stream->source = g_source_new(&turn_funcs, sizeof(TurnSource));
     ((TurnSource *)stream->source)->stream = stream;
@@ -629,23 +402,27 @@ void stream_connect(Stream *stream)
     g_return_if_fail(stream->state == STATE_NEW);
     stream->state = STATE_CONNECTING;
     start_timer(stream);
-    if (stream->tunnel_argv)
-        connect_tunnel(stream);
-    else
-        connect_socket(stream);
+    stream->transport = stream_transport_new(
+        stream->host, stream->port, (const char *const *)stream->tunnel, on_transport, stream);
+}
+
+/* The last words, as far as the kernel takes them at once. */
+static void say_goodbye(Stream *stream)
+{
+    flush(stream);
+    if (stream->state == STATE_OPEN && stream->layers.tls && stream->layers.queue.size == 0)
+        stream_tls_shutdown(stream->layers.tls, &stream->layers.wire);
+    stream_layers_flush(&stream->layers, FALSE, NULL);
 }
 
 void stream_close(Stream *stream)
 {
     if (stream->state == STATE_CLOSED)
         return;
-    if (stream->state == STATE_OPEN) {
-        flush(stream);
-        if (stream->tls && stream->queue.size == 0)
-            stream_tls_shutdown(stream->tls, &stream->wire);
-        send_wire(stream);
-    }
+    if (stream->state == STATE_OPEN)
+        say_goodbye(stream);
     stream->state = STATE_CLOSED;
+    stream->ready_due = stream->failed_due = FALSE;
     tear_down(stream);
     g_source_destroy(stream->source);
 }
@@ -660,10 +437,11 @@ void stream_free(Stream *stream)
 
 void stream_write(Stream *stream, const char *bytes, gsize size)
 {
-    if (stream->state == STATE_FAILED || stream->state == STATE_CLOSED || stream->write_dead)
+    if (stream->state == STATE_FAILED || stream->state == STATE_CLOSED || stream->layers.write_dead)
         return;
-    stream_queue_append(&stream->queue, bytes, size);
-    if (stream->state == STATE_OPEN && stream->queue.size >= WRITE_NOW && stream->wire.size == 0)
+    stream_queue_append(&stream->layers.queue, bytes, size);
+    if (stream->state == STATE_OPEN && stream->layers.queue.size >= WRITE_NOW &&
+        stream->layers.wire.size == 0)
         flush(stream);
     if (stream_queued(stream) >= STREAM_QUEUE_LOW)
         stream->drained_due = TRUE;
@@ -672,30 +450,31 @@ void stream_write(Stream *stream, const char *bytes, gsize size)
 
 gsize stream_queued(const Stream *stream)
 {
-    return stream->queue.size + stream->wire.size;
+    return stream->layers.queue.size + stream->layers.wire.size;
 }
 
 void stream_pause(Stream *stream, gboolean paused)
 {
-    if (stream->paused == paused)
+    if (stream->paused == paused || stream->state == STATE_CLOSED)
         return;
     stream->paused = paused;
     if (!paused && stream->input_size > 0)
         stream->offer = TRUE;
-    if (stream->state != STATE_CLOSED)
-        wake(stream);
+    wake(stream);
 }
 
 void stream_start_tls(Stream *stream)
 {
     if (stream->state != STATE_OPEN)
         return;
-    g_return_if_fail(stream->tls_mode == STREAM_TLS_START && !stream->tls && !stream->deflate);
+    g_return_if_fail(stream->tls_mode == STREAM_TLS_START && !stream->layers.tls &&
+                     !stream->layers.deflate);
     if (!stream->in_received && stream->input_size > 0) {
         fail_injected(stream);
         return;
     }
-    encode_all(stream);
+    if (!encode(stream))
+        return;
     start_timer(stream);
     begin_tls(stream);
     wake(stream);
@@ -705,9 +484,10 @@ void stream_start_deflate(Stream *stream)
 {
     if (stream->state != STATE_OPEN)
         return;
-    g_return_if_fail(!stream->deflate);
-    encode_all(stream);
-    stream->deflate = stream_deflate_new();
+    g_return_if_fail(!stream->layers.deflate);
+    if (!encode(stream))
+        return;
+    stream->layers.deflate = stream_deflate_new();
     if (!stream->in_received && stream->input_size > 0)
         inflate_leftover(stream);
     wake(stream);
@@ -715,30 +495,30 @@ void stream_start_deflate(Stream *stream)
 
 gboolean stream_is_tunnel(const Stream *stream)
 {
-    return stream->tunnel_argv != NULL;
+    return stream->tunnel != NULL;
 }
 
 gboolean stream_is_encrypted(const Stream *stream)
 {
-    return stream->tls && stream->state == STATE_OPEN;
+    return stream->layers.tls && stream->state == STATE_OPEN;
 }
 
 gboolean stream_is_loopback(const Stream *stream)
 {
-    return stream->loopback;
+    return stream->transport && stream_transport_is_loopback(stream->transport);
 }
 
 const char *stream_tls_description(const Stream *stream)
 {
-    return stream_is_encrypted(stream) ? stream_tls_describe(stream->tls) : NULL;
+    return stream_is_encrypted(stream) ? stream_tls_describe(stream->layers.tls) : NULL;
 }
 
 gint64 stream_last_receive(const Stream *stream)
 {
-    return stream->last_receive;
+    return stream->layers.last_receive;
 }
 
 guint64 stream_bytes_received(const Stream *stream)
 {
-    return stream->bytes_received;
+    return stream->layers.bytes_received;
 }
