@@ -12,8 +12,8 @@ int bodies_folder_fd(Bodies *bodies, guint32 folder, gboolean make);
 void bodies_name(char name[16], MailUid uid);
 /* A number that no other part has. */
 guint64 bodies_next_serial(Bodies *bodies);
-/* Evicts the least recently used until `wanted` bytes are gone, or nothing is left to evict. Returns
- * the bytes that are gone. */
+/* Evicts the least recently used until `wanted` bytes are gone, or nothing is left to evict.
+ * Returns the bytes that are gone. */
 guint64 bodies_evict(Bodies *bodies, guint64 wanted);
 /* Takes a file that stands in its place into the store and the index, or removes it. */
 gboolean bodies_adopt(Bodies *bodies, guint32 folder, MailUid uid, guint64 bytes, GError **error);

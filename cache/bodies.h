@@ -22,7 +22,8 @@ gboolean bodies_has(Bodies *bodies, guint32 folder, MailUid uid, guint64 *length
  * store, valid until the next call into it. Counts as a use. -1 when it is not here (and a record
  * without its file, or with one of another length, is dropped). */
 int bodies_fd(Bodies *bodies, guint32 folder, MailUid uid, guint64 *length);
-/* While pinned (counted) a body is not evicted, and bodies_remove is carried out at the last unpin. */
+/* While pinned (counted) a body is not evicted, and bodies_remove is carried out at the last
+ * unpin. A message may be pinned before its body is here. */
 void bodies_pin(Bodies *bodies, guint32 folder, MailUid uid);
 void bodies_unpin(Bodies *bodies, guint32 folder, MailUid uid);
 void bodies_remove(Bodies *bodies, guint32 folder, MailUid uid);
@@ -46,6 +47,7 @@ gboolean body_part_append(BodyPart *part, const guint8 *bytes, gsize size, GErro
 guint64 body_part_frontier(const BodyPart *part); /* bytes that can be read */
 int body_part_fd(const BodyPart *part);           /* for pread below the frontier; owned by part */
 /* The part is the whole body of `uid`: renamed, recorded in the index, counted; evicts others to
- * meet the budget, never pinned ones, never this one. The part is consumed even on failure. A body larger
- * than the budget is kept until it is unpinned. No fsync: after a power loss the length decides. */
+ * meet the budget, never pinned ones, never this one. The part is consumed even on failure. A body
+ * larger than the budget is kept until it is unpinned. No fsync: after a power loss the length
+ * decides. */
 gboolean bodies_part_complete(BodyPart *part, MailUid uid, GError **error);
