@@ -293,7 +293,8 @@ static gboolean enter_fetch(ImapLexer *lexer)
     ImapToken fetch = imap_lexer_next(lexer);
     ImapToken list = imap_lexer_next(lexer);
     return imap_token_is(&star, "*") && number.type == IMAP_TOKEN_ATOM &&
-           imap_token_is(&fetch, "FETCH") && list.type == IMAP_TOKEN_OPEN;
+           g_ascii_isdigit(*number.text) && imap_token_is(&fetch, "FETCH") &&
+           list.type == IMAP_TOKEN_OPEN;
 }
 
 static MailUid token_uid(const ImapToken *token)

@@ -181,7 +181,9 @@ typedef struct {
     Scan *scan;
     ImapReplyParser *parser;
     GString *out;
-    gboolean body; /* the streamed literal is a body */
+    gboolean body;     /* the streamed literal is a body */
+    gboolean had_body; /* this response had one */
+    MailUid uid;       /* as far as it was known then */
     gboolean failed;
 } Describe;
 
@@ -194,11 +196,23 @@ static inline void describe_literal(Describe *run, const ScanToken *token)
         scan_capture(run->scan);
         return;
     }
+    g_assert_false(run->had_body);
+    run->had_body = TRUE;
+    run->uid = context.uid;
     g_string_append_printf(run->out, "body of %u, %" G_GUINT64_FORMAT " bytes", context.uid,
                            token->literal_size);
     if (context.partial)
         g_string_append_printf(run->out, " from %" G_GUINT64_FORMAT, context.offset);
     g_string_append(run->out, ": ");
+}
+
+/* What was announced as a body is the body of the reply, and of the same message. */
+static inline void check_body(const Describe *run, const ImapReply *reply)
+{
+    gboolean streamed = reply->type == IMAP_REPLY_FETCH && reply->fetch.body_streamed;
+    g_assert_cmpint(streamed, ==, run->had_body);
+    if (run->had_body && run->uid != 0)
+        g_assert_cmpuint(reply->fetch.uid, ==, run->uid);
 }
 
 static inline void describe_event(Describe *run, ScanEvent event, const ScanToken *token)
@@ -227,10 +241,12 @@ static inline void describe_event(Describe *run, ScanEvent event, const ScanToke
         if (imap_reply_parse(run->parser, run->scan, &reply, &error)) {
             g_assert_null(error);
             describe_reply(run->out, &reply);
+            check_body(run, &reply);
         } else {
             g_assert_nonnull(error);
             g_string_append_printf(run->out, "error: %s\n", error);
         }
+        run->had_body = FALSE;
         break;
     }
 }

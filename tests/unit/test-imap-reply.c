@@ -377,6 +377,8 @@ static void test_no_bodies(void)
         {"* 5 FETCH (BINARY[] ~{1}\r\na)", "FETCH number=5\n"},
         {"* 5 FETCH (X-NEW (BODY[] {1}\r\na))", "FETCH number=5\n"},
         {"* 5 FETCH (X-NEW BODY[] {1}\r\na NIL)", NULL},
+        {"* x FETCH (BODY[] {1}\r\na)", "OTHER\n"},
+        {"A1 FETCH (BODY[] {1}\r\na)", NULL},
         {"* ID (\"BODY[]\" BODY[] {1}\r\na)", "ID ( s=BODY[] a=BODY[] s=a )\n"},
     };
     check(cases, G_N_ELEMENTS(cases));
