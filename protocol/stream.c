@@ -30,6 +30,7 @@ struct Stream {
     StreamTls tls_mode;
     guint connect_timeout;
     StreamFuncs funcs;
+    void (*drained)(Stream *stream, gpointer data);
     gpointer data;
 
     State state;
@@ -280,8 +281,8 @@ static void report_drained(Stream *stream)
         stream_queued(stream) >= STREAM_QUEUE_LOW)
         return;
     stream->drained_due = FALSE;
-    if (stream->funcs.drained)
-        stream->funcs.drained(stream, stream->data);
+    if (stream->drained)
+        stream->drained(stream, stream->data);
 }
 
 /* Has the socket polled for what we could act upon, and for nothing else: an ended socket that
@@ -451,6 +452,11 @@ void stream_write(Stream *stream, const char *bytes, gsize size)
 gsize stream_queued(const Stream *stream)
 {
     return stream->layers.queue.size + stream->layers.wire.size;
+}
+
+void stream_set_drained(Stream *stream, void (*drained)(Stream *stream, gpointer data))
+{
+    stream->drained = drained;
 }
 
 void stream_pause(Stream *stream, gboolean paused)

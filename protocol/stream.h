@@ -41,12 +41,7 @@ typedef struct {
      * with the certificate, and what to do), MAIL_ERROR_PROTOCOL (bad DEFLATE, plain bytes before
      * TLS). Comes once; owned by the stream. */
     void (*failed)(Stream *stream, const GError *error, gpointer data);
-    /* May be NULL. stream_queued() was at least STREAM_QUEUE_LOW and has come below it: time to
-     * write the next part of something large. */
-    void (*drained)(Stream *stream, gpointer data);
 } StreamFuncs;
-
-#define STREAM_QUEUE_LOW (64 * 1024)
 
 /* config is copied. TLS sessions are kept in `stream`'s process-wide store, for resumption with
  * the same host and port. */
@@ -61,6 +56,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Stream, stream_free)
  * of the loop, or at once when much is queued. */
 void stream_write(Stream *stream, const char *bytes, gsize size);
 gsize stream_queued(const Stream *stream); /* bytes not yet accepted by the kernel */
+
+/* Has `drained` called, like the others, whenever stream_queued() was at least STREAM_QUEUE_LOW and
+ * has come below it: time to write the next part of something large. NULL: no more. */
+#define STREAM_QUEUE_LOW (64 * 1024)
+void stream_set_drained(Stream *stream, void (*drained)(Stream *stream, gpointer data));
 
 /* Stops or restarts `received`; for back-pressure. */
 void stream_pause(Stream *stream, gboolean paused);

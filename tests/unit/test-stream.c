@@ -438,13 +438,14 @@ static void drained(Stream *stream, gpointer data)
     client->drained++;
 }
 
-static const StreamFuncs funcs = {ready, received, failed, drained};
+static const StreamFuncs funcs = {ready, received, failed};
 
 static Client *client_new(const StreamConfig *config)
 {
     Client *client = g_new0(Client, 1);
     client->got = g_byte_array_new();
     client->stream = stream_new(config, &funcs, client);
+    stream_set_drained(client->stream, drained);
     return client;
 }
 
