@@ -52,7 +52,7 @@ def run(command, where):
 
 COMMANDS = {
     "ls": "ls INBOX",
-    "ls -l": "ls -l --time-style=full-iso INBOX | awk '{print $1, $2, $5, $6, $7, $9}' | tail -n +2",
+    "ls -l": "ls -l --time-style=full-iso INBOX | awk '/^-/ {print $1, $2, $5, $6, $7, $9}'",
     "ls -R": "ls -R",
     "ls by time": "ls -t INBOX | sort",
     "find": "find . | sort",
@@ -68,7 +68,7 @@ COMMANDS = {
     "rg -l": "rg -l --no-ignore --hidden --sort path harbour",
     "rg count": "rg -c --no-ignore --sort path -i '^from:'",
     "rg mmap": "rg -c --mmap --no-ignore --sort path tide",
-    "tar": "tar c --sort=name --mtime=@0 --owner=0 --group=0 --mode=u=rwX . | sha256sum",
+    "tar": "tar c --sort=name --mtime=@0 --owner=0 --group=0 --mode=u=rwX,go= . | sha256sum",
     "tar times": "tar c --sort=name INBOX/*.eml | tar tv | awk '{print $1, $3, $4, $5, $6}'",
     "wc -c": "wc -c */*.eml",
     "wc": "cat INBOX/*.eml | wc",

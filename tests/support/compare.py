@@ -26,8 +26,9 @@ def digest(data):
 def server_side(client, folders=None, delimiter="/"):
     """{folder as a path: {uid: (size, sha256)}} by UID FETCH BODY.PEEK[]."""
     found = {}
+    selectable = set(client.folders(selectable=True))
     for name in folders or client.folders():
-        raw = client.raw_many(folder=name) if client.uids(name) else {}
+        raw = client.raw_many(folder=name) if name in selectable and client.uids(name) else {}
         found[folder_path(name, delimiter)] = {uid: (len(data), digest(data))
                                                for uid, data in raw.items()}
     return found

@@ -79,10 +79,13 @@ class Client:
 
     # ---- folders ----
 
-    def folders(self):
-        """Every name in Unicode, with the server's delimiter."""
+    def folders(self, selectable=False):
+        """Names in Unicode, with the server's delimiter: every one, or those that hold messages."""
         names = []
         for line in self._check(self.imap.list()):
+            head = line[0] if isinstance(line, tuple) else line
+            if selectable and re.match(rb"\([^)]*\\(NoSelect|NonExistent)\b", head or b"", re.I):
+                continue
             if isinstance(line, tuple):  # the name came as a literal
                 names.append(decode_name(line[1].decode()))
             elif line:

@@ -16,7 +16,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = pathlib.Path(os.environ.get("MAILFS") or ROOT / "build" / "mailfs").resolve()
+BINARY = pathlib.Path(os.environ.get("MAILFS") or ROOT / "build/fs/mailfs").resolve()
 TIMEOUT = 60
 
 
@@ -133,11 +133,28 @@ class Home:
             except Exception as error:
                 problems.append(str(error))
                 mount.kill()
+        problems += self._sweep()
         reports = self.sanitizer_reports()
         if reports:
             problems.append(reports)
         shutil.rmtree(self.directory, ignore_errors=True)
         assert not problems, "\n".join(problems)
+
+    def _sweep(self):
+        """Ends what nobody asked for: a mount that ought to have failed, a daemon without one."""
+        found = []
+        for pid in _daemons(self.directory):
+            found.append(f"a mailfs was left behind: process {pid}")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with open("/proc/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
+            points = [line.split(" ")[1] for line in mounts]
+        for point in points:
+            if point.startswith(f"{self.directory}/"):
+                path = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point)
+                found.append(f"a mount was left behind: {path}")
+                subprocess.run(["fusermount3", "-uz", path], capture_output=True, timeout=TIMEOUT)
+        return found
 
 
 class Mount:
@@ -211,25 +228,13 @@ class Mount:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            self.pid = self._find_daemon()
-            self.kill()
             raise AssertionError(f"mailfs neither mounts nor fails: {self.stderr}") from None
         assert status == 0, (f"mailfs ends with {status}: {self.stderr}"
                              f"{self.home.sanitizer_reports()}")
-        self.pid = self._find_daemon()
-        assert self.pid, "mailfs went to the background and no daemon is there"
+        daemons = _daemons(self.path)
+        assert len(daemons) == 1, f"daemons in the background: {daemons}"
+        self.pid = daemons[0]
         assert mounted(self.path), "the parent ended before the mount was there"
-
-    def _find_daemon(self):
-        """The process that was started with our mount point; its name is ours to know only."""
-        wanted = os.fsencode(self.path)
-        for entry in os.scandir("/proc"):
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    words = pathlib.Path(entry.path, "cmdline").read_bytes().split(b"\0")
-                    if words[0] == os.fsencode(BINARY) and wanted in words:
-                        return int(entry.name)
-        return None
 
     # ---- looking ----
 
@@ -337,6 +342,20 @@ class Mount:
         pid = self.pid
         self.kill()
         wait_until(lambda: not _running(pid), what="the daemon's death")
+
+
+def _daemons(path):
+    """The processes of mailfs that were started with a mount point at or below `path`: nobody
+    else knows that name."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = pathlib.Path(entry.path, "cmdline").read_bytes().split(b"\0")
+                if os.fsencode(BINARY) in words[:2] and any(
+                        (word + b"/").startswith(os.fsencode(path) + b"/") for word in words[2:]):
+                    found.append(int(entry.name))
+    return found
 
 
 def _running(pid):
