@@ -149,9 +149,9 @@ static ScanEvent next_text(Scan *scan, const guint8 *data, gsize size, gsize *us
 {
     const guint8 *lf = size ? memchr(data, '\n', size) : NULL;
     gsize length = lf ? (gsize)(lf - data) : size;
-    /* One byte more than may stay, for a CR before the LF. */
+    /* One byte more than may stay, for a CR before the LF; never exceeded. */
     gsize taken = scan->text->len + scan->captured->len;
-    if (taken > scan->max_text + 1 || length > scan->max_text + 1 - taken)
+    if (length > scan->max_text + 1 - taken)
         return fail(scan, token, "a response is too long");
     g_string_append_len(scan->text, (const char *)data, (gssize)length);
     *used = lf ? length + 1 : length;

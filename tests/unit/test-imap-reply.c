@@ -29,7 +29,8 @@ static void check(const Case *cases, gsize n_cases)
     for (gsize i = 0; i < n_cases; i++) {
         for (guint end = 0; end < G_N_ELEMENTS(ends); end++) {
             g_autofree char *input = g_strconcat(cases[i].input, ends[end], NULL);
-            g_test_message("%s", input);
+            g_autofree char *shown = g_strescape(input, NULL);
+            g_test_message("%s", shown);
             check_bytes(input, strlen(input), cases[i].expected);
         }
     }
