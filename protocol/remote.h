@@ -1,0 +1,249 @@
+/* remote.h: a server that keeps mail, whatever protocol it speaks: what the cache layer sees.
+ *
+ * Every operation is asynchronous. Its `done` is called exactly once, from the main loop and never
+ * from within the call that started it, unless the job was cancelled: then nothing more of it is
+ * called. `error` is NULL on success and belongs to the callee. Operations may be run again after a
+ * lost connection, so the callbacks before `done` can repeat themselves: they must be idempotent.
+ *
+ * Mailboxes are named as on the wire. An operation that names a UIDVALIDITY (non-zero) fails with
+ * MAIL_ERROR_STALE, having changed nothing, when the mailbox has another one. */
+#pragma once
+
+#include "mail.h"
+#include "secret.h"
+#include "stream.h"
+
+typedef struct Remote Remote;
+typedef struct RemoteJob RemoteJob;
+
+typedef enum {
+    REMOTE_IDLE,       /* not started, or stopped */
+    REMOTE_CONNECTING, /* no connection yet, one is being made: jobs wait for it */
+    REMOTE_ONLINE,     /* at least one connection works */
+    REMOTE_OFFLINE,    /* the last attempt failed: jobs fail at once, and wake the next attempt */
+} RemoteState;
+
+/* What the server is able to do; known once online. */
+typedef struct {
+    gboolean uidplus, move, condstore, qresync, special_use, list_status, esearch, compress;
+} RemoteFeatures;
+
+typedef struct {
+    const char *service; /* "imap" or "pop" */
+    const char *host;
+    guint16 port;
+    StreamTls tls;
+    const char *const *tunnel; /* argv, or NULL */
+    const char *ca_file;
+    const char *user;
+    const char *auth;   /* the mechanism to use, or NULL */
+    gboolean is_token;  /* the secret is an OAuth2 token */
+    guint connections;  /* at most this many at a time */
+    gboolean read_only; /* EXAMINE rather than SELECT */
+} RemoteConfig;
+
+typedef struct {
+    /* The state changed. error: why it went offline, else NULL. */
+    void (*state)(RemoteState state, const GError *error, gpointer data);
+    /* The server said unasked that something happened in this mailbox: worth a sync. */
+    void (*changed)(const char *mailbox, gpointer data);
+    /* A token was refused: get another and hand it to remote_set_secret(). May be NULL. */
+    void (*renew)(gpointer data);
+} RemoteFuncs;
+
+typedef void (*RemoteDone)(const GError *error, gpointer data);
+
+/* ---- list ---- */
+
+typedef struct {
+    const char *name; /* on the wire */
+    char delimiter;   /* 0: none */
+    guint32 flags;    /* MailFolderFlags */
+} RemoteFolder;
+
+typedef struct {
+    void (*folder)(const RemoteFolder *folder, gpointer data);
+    RemoteDone done;
+} RemoteListFuncs;
+
+/* ---- sync ---- */
+
+typedef struct {
+    const char *mailbox;
+    MailUidValidity uidvalidity; /* 0: nothing is known */
+    MailUid uidnext;             /* all below have been looked at; 0: unknown */
+    MailModSeq modseq;           /* all changes up to here are known; 0: unknown */
+    guint64 count;               /* messages known */
+    gboolean complete;           /* what is known was complete once */
+    gboolean headers;            /* wants From, Subject and Message-ID of new messages */
+} RemoteSync;
+
+typedef struct {
+    MailUidValidity uidvalidity;
+    MailUid uidnext; /* 0 when the server did not say */
+    guint64 exists;
+    MailModSeq modseq; /* 0: the mailbox keeps none */
+    gboolean read_only;
+    guint32 permanent_flags;
+} RemoteMailbox;
+
+typedef struct {
+    MailUid uid;
+    guint32 flags;
+    const char *const *keywords; /* NULL-terminated */
+    guint64 size;
+    gint64 date;
+    const char *header; /* the raw fields, or NULL */
+    gsize header_size;
+} RemoteMessage;
+
+typedef struct {
+    /* The mailbox is open. When info->uidvalidity differs from RemoteSync's, all that was known is
+     * void, has() must answer FALSE from here on, and everything is listed anew. */
+    void (*opened)(const RemoteMailbox *info, gpointer data);
+    gboolean (*has)(MailUid uid, gpointer data); /* is this message known? */
+    void (*message)(const RemoteMessage *message, gpointer data);
+    void (*flags)(MailUid uid, guint32 flags, const char *const *keywords, gpointer data);
+    /* These are gone (may name some that were never known). */
+    void (*vanished)(const GArray *uids, gpointer data);
+    /* These, and no others, exist. Comes at most once, before done. */
+    void (*present)(const GArray *uids, gpointer data);
+    /* How many messages are known now: for a check against EXISTS. */
+    guint64 (*count)(gpointer data);
+    /* modseq: all changes up to here have been reported (0: unknown). Only now are removals and
+     * the whole listing to be believed. */
+    void (*done)(const GError *error, MailModSeq modseq, gpointer data);
+} RemoteSyncFuncs;
+
+/* ---- fetch ---- */
+
+typedef struct {
+    const char *mailbox;
+    MailUidValidity uidvalidity;
+    const GArray *uids; /* of MailUidRange */
+    gboolean window;    /* only bytes offset .. offset+length-1; exactly one uid then */
+    guint64 offset, length;
+} RemoteFetch;
+
+typedef struct {
+    /* A body (or the window of one) of `size` bytes comes; uid is 0 if the server names it only
+     * afterwards. A second begin for the same uid starts it over. FALSE: not wanted. */
+    gboolean (*begin)(MailUid uid, guint64 size, gpointer data);
+    void (*bytes)(const guint8 *bytes, gsize size, gpointer data);
+    /* The body begun last is complete, and belongs to uid. */
+    void (*end)(MailUid uid, gpointer data);
+    /* Those asked for and not delivered on success do not exist any more. */
+    RemoteDone done;
+} RemoteFetchFuncs;
+
+/* ---- changes ---- */
+
+typedef struct {
+    const char *mailbox;
+    MailUidValidity uidvalidity;
+    const GArray *uids;
+    guint32 add, remove;                                      /* MailFlags */
+    const char *const *add_keywords, *const *remove_keywords; /* or NULL */
+} RemoteStore;
+
+typedef struct RemoteClass {
+    void (*free)(Remote *remote);
+    void (*start)(Remote *remote);
+    void (*stop)(Remote *remote);
+    RemoteState (*state)(Remote *remote);
+    const RemoteFeatures *(*features)(Remote *remote);
+    void (*set_secret)(Remote *remote, Secret *secret);
+    void (*describe)(Remote *remote, GString *out);
+    void (*cancel)(Remote *remote, RemoteJob *job);
+    RemoteJob *(*list)(Remote *, const RemoteListFuncs *, gpointer);
+    RemoteJob *(*sync)(Remote *, const RemoteSync *, const RemoteSyncFuncs *, gpointer);
+    RemoteJob *(*fetch)(Remote *, const RemoteFetch *, const RemoteFetchFuncs *, gpointer);
+    RemoteJob *(*store)(Remote *, const RemoteStore *, RemoteDone, gpointer);
+    RemoteJob *(*copy)(Remote *, const RemoteStore *, const char *target, RemoteDone, gpointer);
+    RemoteJob *(*move)(Remote *, const RemoteStore *, const char *target, RemoteDone, gpointer);
+    RemoteJob *(*expunge)(Remote *, const RemoteStore *, RemoteDone, gpointer);
+} RemoteClass;
+
+struct Remote {
+    const RemoteClass *klass;
+};
+
+/* Cancels what runs without calling it back, closes every connection. */
+static inline void remote_free(Remote *remote)
+{
+    remote->klass->free(remote);
+}
+/* Connects, and keeps a connection from now on: reconnects with exponential back-off and jitter. */
+static inline void remote_start(Remote *remote)
+{
+    remote->klass->start(remote);
+}
+/* Says LOGOUT and lets go of the server; a job that still runs is called back as offline. */
+static inline void remote_stop(Remote *remote)
+{
+    remote->klass->stop(remote);
+}
+static inline RemoteState remote_state(Remote *remote)
+{
+    return remote->klass->state(remote);
+}
+static inline const RemoteFeatures *remote_features(Remote *remote)
+{
+    return remote->klass->features(remote);
+}
+/* Takes ownership. */
+static inline void remote_set_secret(Remote *remote, Secret *secret)
+{
+    remote->klass->set_secret(remote, secret);
+}
+/* Appends `key: value` lines: TLS, mechanism, capabilities, connections. */
+static inline void remote_describe(Remote *remote, GString *out)
+{
+    remote->klass->describe(remote, out);
+}
+static inline void remote_cancel(Remote *remote, RemoteJob *job)
+{
+    remote->klass->cancel(remote, job);
+}
+static inline RemoteJob *remote_list(Remote *remote, const RemoteListFuncs *funcs, gpointer data)
+{
+    return remote->klass->list(remote, funcs, data);
+}
+/* Brings what is known of a mailbox up to date, by the cheapest means the server offers: QRESYNC,
+ * else CONDSTORE, else all UIDs and flags. */
+static inline RemoteJob *remote_sync(Remote *remote, const RemoteSync *known,
+                                     const RemoteSyncFuncs *funcs, gpointer data)
+{
+    return remote->klass->sync(remote, known, funcs, data);
+}
+/* Bodies, by BODY.PEEK: marks nothing as read. */
+static inline RemoteJob *remote_fetch(Remote *remote, const RemoteFetch *what,
+                                      const RemoteFetchFuncs *funcs, gpointer data)
+{
+    return remote->klass->fetch(remote, what, funcs, data);
+}
+static inline RemoteJob *remote_store(Remote *remote, const RemoteStore *what, RemoteDone done,
+                                      gpointer data)
+{
+    return remote->klass->store(remote, what, done, data);
+}
+/* Not idempotent: after a lost connection it fails with MAIL_ERROR_OFFLINE, and may have been
+ * carried out. */
+static inline RemoteJob *remote_copy(Remote *remote, const RemoteStore *what, const char *target,
+                                     RemoteDone done, gpointer data)
+{
+    return remote->klass->copy(remote, what, target, done, data);
+}
+/* MAIL_ERROR_UNSUPPORTED without features->move. */
+static inline RemoteJob *remote_move(Remote *remote, const RemoteStore *what, const char *target,
+                                     RemoteDone done, gpointer data)
+{
+    return remote->klass->move(remote, what, target, done, data);
+}
+/* Removes for good the messages what->uids, which carry \Deleted already. Without UIDPLUS only if
+ * no other message carries it: else MAIL_ERROR_UNSUPPORTED and nothing is removed. */
+static inline RemoteJob *remote_expunge(Remote *remote, const RemoteStore *what, RemoteDone done,
+                                        gpointer data)
+{
+    return remote->klass->expunge(remote, what, done, data);
+}
