@@ -1,1 +1,368 @@
-#include "mail.h"
+/* The account as a whole: opening and closing, the server's state, and the changes that a user
+ * makes. */
+#include "account-private.h"
+#include "imap-remote.h"
+#include "mime.h"
+
+#include <string.h>
+
+/* ---- transactions ---- */
+
+static void batch_close(Account *account)
+{
+    g_autoptr(GError) error = NULL;
+    if (index_commit(account->index, &error))
+        return;
+    account->batch_failed = TRUE;
+    g_warning("the index cannot be written: %s", error->message);
+}
+
+static gboolean batch_turn(gpointer data)
+{
+    Account *account = data;
+    account->batch_source = 0;
+    batch_close(account);
+    return G_SOURCE_REMOVE;
+}
+
+void account_batch(Account *account)
+{
+    if (account->batch_source)
+        return;
+    g_autoptr(GError) error = NULL;
+    if (!index_begin(account->index, &error)) {
+        account->batch_failed = TRUE;
+        g_warning("the index cannot be written: %s", error->message);
+        return;
+    }
+    account->batch_source = g_idle_add_full(G_PRIORITY_HIGH, batch_turn, account, NULL);
+}
+
+void account_batch_end(Account *account)
+{
+    if (!account->batch_source)
+        return;
+    g_clear_handle_id(&account->batch_source, g_source_remove);
+    batch_close(account);
+}
+
+gint64 account_refresh_age(const Account *account)
+{
+    return MAX((gint64)account->config.refresh * G_USEC_PER_SEC, G_USEC_PER_SEC / 10);
+}
+
+/* ---- the server ---- */
+
+static void remote_changed_state(RemoteState state, const GError *error, gpointer data)
+{
+    Account *account = data;
+    if (error) {
+        g_clear_error(&account->last_error);
+        account->last_error = g_error_copy(error);
+    }
+    if (state == REMOTE_ONLINE) {
+        g_clear_error(&account->last_error);
+        journal_kick(account->journal);
+    }
+    if (state == REMOTE_OFFLINE)
+        wait_list_wake(&account->flush_waiters, error);
+    account->funcs->state(state, error, account->data);
+}
+
+static void remote_changed_mailbox(const char *mailbox, gpointer data)
+{
+    Account *account = data;
+    Folder *folder = g_hash_table_lookup(account->by_name, mailbox);
+    if (folder && !folder->sync)
+        folder->dirty = TRUE;
+}
+
+static void remote_wants_secret(gpointer data)
+{
+    Account *account = data;
+    account->funcs->renew(account->data);
+}
+
+/* ---- life ---- */
+
+static gboolean tidy(gpointer data)
+{
+    downloads_drop_halted(data);
+    return G_SOURCE_CONTINUE;
+}
+
+static void load_sizes(Account *account)
+{
+    g_autofree char *sizes = index_get_meta(account->index, "sizes");
+    account->sizes = g_strcmp0(sizes, "certain") == 0 ? SIZES_CERTAIN
+                     : g_strcmp0(sizes, "wrong") == 0 ? SIZES_WRONG
+                                                      : SIZES_UNKNOWN;
+}
+
+static gboolean open_cache(Account *account, GError **error)
+{
+    const AccountConfig *config = &account->config;
+    gboolean rebuilt = FALSE;
+    account->index = index_open(config->directory, config->identity, &rebuilt, error);
+    if (!account->index)
+        return FALSE;
+    account->bodies = bodies_open(config->directory, account->index, config->cache_size, error);
+    if (!account->bodies || !folders_load(account, error))
+        return FALSE;
+    account->had_cache = account->list_known;
+    load_sizes(account);
+    account->journal = journal_new(account, error);
+    return account->journal != NULL;
+}
+
+Account *account_new(const AccountConfig *config, Secret *secret, const AccountFuncs *funcs,
+                     gpointer data, GError **error)
+{
+    static const RemoteFuncs remote_funcs = {remote_changed_state, remote_changed_mailbox,
+                                             remote_wants_secret};
+    mime_init();
+    Account *account = g_new0(Account, 1);
+    account->config = *config;
+    account->config.directory = g_strdup(config->directory);
+    account->config.identity = g_strdup(config->identity);
+    account->funcs = funcs;
+    account->data = data;
+    account->started = g_get_real_time() / G_USEC_PER_SEC;
+    account->batches = g_ptr_array_new();
+    g_queue_init(&account->wanted);
+    g_queue_init(&account->halted);
+    account->remote = imap_remote_new(&config->remote, secret, &remote_funcs, account);
+    account->tidy_source = g_timeout_add_seconds(30, tidy, account);
+    if (open_cache(account, error))
+        return account;
+    account_free(account);
+    return NULL;
+}
+
+void account_free(Account *account)
+{
+    if (!account)
+        return;
+    g_clear_handle_id(&account->tidy_source, g_source_remove);
+    g_clear_handle_id(&account->download_source, g_source_remove);
+    if (account->list_job)
+        remote_cancel(account->remote, account->list_job);
+    if (account->root)
+        folders_free(account);
+    journal_free(account->journal);
+    remote_free(account->remote);
+    if (account->index)
+        account_batch_end(account);
+    bodies_close(account->bodies);
+    index_close(account->index);
+    g_ptr_array_unref(account->batches);
+    g_clear_error(&account->last_error);
+    g_free((char *)account->config.directory);
+    g_free((char *)account->config.identity);
+    g_free(account);
+}
+
+gboolean account_has_cache(Account *account)
+{
+    return account->had_cache;
+}
+
+void account_start(Account *account)
+{
+    remote_start(account->remote);
+}
+
+void account_set_secret(Account *account, Secret *secret)
+{
+    remote_set_secret(account->remote, secret);
+}
+
+RemoteState account_state(Account *account)
+{
+    return remote_state(account->remote);
+}
+
+const GError *account_last_error(Account *account)
+{
+    return account->last_error;
+}
+
+gint64 account_started(Account *account)
+{
+    return account->started;
+}
+
+void account_describe(Account *account, GString *out)
+{
+    static const char *const states[] = {"stopped", "connecting", "online", "offline"};
+    static const char *const sizes[] = {"being checked", "certain", "misstated by the server"};
+    guint folders = 0, loaded = 0;
+    guint64 messages = 0, memory = 0;
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, account->by_row);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Folder *folder = value;
+        folders++;
+        if (!folder->mailbox)
+            continue;
+        loaded++;
+        messages += mailbox_count(folder->mailbox);
+        memory += mailbox_bytes(folder->mailbox);
+    }
+    g_string_append_printf(out, "account: %s\n", account->config.identity);
+    g_string_append_printf(out, "state: %s\n", states[remote_state(account->remote)]);
+    if (account->last_error)
+        g_string_append_printf(out, "error: %s\n", account->last_error->message);
+    remote_describe(account->remote, out);
+    journal_describe(account->journal, out);
+    g_string_append_printf(out, "folders: %u\n", folders);
+    g_string_append_printf(out, "folders-in-memory: %u\n", loaded);
+    g_string_append_printf(out, "messages-in-memory: %" G_GUINT64_FORMAT "\n", messages);
+    g_string_append_printf(out, "messages-memory: %" G_GUINT64_FORMAT "\n", memory);
+    g_string_append_printf(out, "sizes: %s\n", sizes[account->sizes]);
+    g_string_append_printf(out, "cached-bodies: %u\n", bodies_count(account->bodies));
+    g_string_append_printf(out, "cached-bytes: %" G_GUINT64_FORMAT "\n",
+                           bodies_bytes(account->bodies));
+    g_string_append_printf(out, "cache-size: %" G_GUINT64_FORMAT "\n",
+                           bodies_budget(account->bodies));
+    g_string_append_printf(out, "fetched-bodies: %" G_GUINT64_FORMAT "\n", account->fetched_bodies);
+    g_string_append_printf(out, "fetched-bytes: %" G_GUINT64_FORMAT "\n", account->fetched_bytes);
+}
+
+/* ---- messages ---- */
+
+gboolean account_message(Account *account, Folder *folder, MailUid uid, MessageInfo *info)
+{
+    const Message *orphan = g_hash_table_lookup(folder->orphans, GUINT_TO_POINTER(uid));
+    const Message *message = orphan ? orphan : mailbox_find(folder_mailbox(folder), uid);
+    if (!message)
+        return FALSE;
+    *info = (MessageInfo){
+        .size = message->size,
+        .date = message->date,
+        .changed = message->changed,
+        .flags = message->flags,
+        .certain = (message->flags & MESSAGE_LENGTH_KNOWN) || account->sizes == SIZES_CERTAIN,
+        .removed = orphan != NULL || !message_visible(folder, message),
+    };
+    return TRUE;
+}
+
+void account_forget(Account *account, Folder *folder, MailUid uid)
+{
+    folder_release_orphan(folder, uid);
+}
+
+void account_forget_all(Account *account)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, account->by_row);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Folder *folder = value;
+        g_autoptr(GList) uids = g_hash_table_get_keys(folder->orphans);
+        for (GList *item = uids; item; item = item->next)
+            folder_release_orphan(folder, GPOINTER_TO_UINT(item->data));
+    }
+}
+
+/* ---- changes ---- */
+
+gboolean account_mark_seen(Account *account, Folder *folder, MailUid uid, GError **error)
+{
+    Message *message = mailbox_find(folder_mailbox(folder), uid);
+    if (!message || (message->flags & MAIL_FLAG_SEEN) || account->config.read_only ||
+        folder->read_only)
+        return TRUE;
+    if (!journal_flags(account->journal, folder, uid, MAIL_FLAG_SEEN, 0, error))
+        return FALSE;
+    message->flags |= MAIL_FLAG_SEEN;
+    message->changed = g_get_real_time() / G_USEC_PER_SEC;
+    account->funcs->changed(folder, uid, account->data);
+    return TRUE;
+}
+
+/* Is the folder the trash, or below it? */
+static gboolean in_trash(const Folder *folder, const Folder *trash)
+{
+    while (folder && folder != trash)
+        folder = folder->parent;
+    return folder != NULL;
+}
+
+static gboolean removal_kind(Account *account, Folder *folder, IndexChangeKind *kind,
+                             Folder **target, GError **error)
+{
+    AccountDelete policy = account->config.delete_policy;
+    Folder *trash = folders_trash(account);
+    *target = NULL;
+    if (policy == ACCOUNT_DELETE_REFUSE) {
+        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_NO_PERMISSION,
+                            "messages are not removed (delete=refuse)");
+        return FALSE;
+    }
+    if (policy == ACCOUNT_DELETE_TRASH && !trash) {
+        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_NO_PERMISSION,
+                            "the server has no \\Trash folder: use delete=expunge or delete=mark");
+        return FALSE;
+    }
+    if (policy == ACCOUNT_DELETE_MARK) {
+        *kind = INDEX_CHANGE_MARK;
+    } else if (policy == ACCOUNT_DELETE_EXPUNGE || !trash || in_trash(folder, trash)) {
+        *kind = INDEX_CHANGE_EXPUNGE;
+    } else {
+        *kind = INDEX_CHANGE_TRASH;
+        *target = trash;
+    }
+    return TRUE;
+}
+
+gboolean account_remove(Account *account, Folder *folder, MailUid uid, GError **error)
+{
+    IndexChangeKind kind;
+    Folder *target;
+    Message *message = mailbox_find(folder_mailbox(folder), uid);
+    if (!message || !message_visible(folder, message)) {
+        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_GONE, "there is no such message");
+        return FALSE;
+    }
+    if (account->config.read_only || folder->read_only) {
+        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_READ_ONLY, "the folder is read-only");
+        return FALSE;
+    }
+    if (!removal_kind(account, folder, &kind, &target, error) ||
+        !journal_remove(account->journal, folder, uid, kind, target, error))
+        return FALSE;
+    folder_orphan(folder, message);
+    message->flags |= MESSAGE_REMOVED;
+    folder->generation++;
+    folder->changed = g_get_real_time() / G_USEC_PER_SEC;
+    return TRUE;
+}
+
+AccountReply account_flush(Account *account, Waiter *waiter, GError **error)
+{
+    guint pending = journal_pending(account->journal);
+    RemoteState state = remote_state(account->remote);
+    if (pending == 0)
+        return ACCOUNT_READY;
+    if (state == REMOTE_OFFLINE || state == REMOTE_IDLE) {
+        g_set_error(error, MAIL_ERROR, MAIL_ERROR_OFFLINE,
+                    "%u changes wait for the server, which cannot be reached", pending);
+        return ACCOUNT_FAILED;
+    }
+    journal_kick(account->journal);
+    wait_list_add(&account->flush_waiters, waiter);
+    return ACCOUNT_WAIT;
+}
+
+guint account_pending(Account *account)
+{
+    return journal_pending(account->journal);
+}
+
+guint account_refused(Account *account)
+{
+    return journal_refused(account->journal);
+}

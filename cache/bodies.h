@@ -41,6 +41,7 @@ typedef struct BodyPart BodyPart;
 BodyPart *bodies_part_new(Bodies *bodies, guint32 folder, GError **error);
 /* Drops it and its file, unless completed. */
 void body_part_free(BodyPart *part);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BodyPart, body_part_free)
 /* Appends at the frontier. FALSE and MAIL_ERROR_DISK when the disk is full or fails: the caller
  * ends the download; the store has by then evicted what it could and tried again once. */
 gboolean body_part_append(BodyPart *part, const guint8 *bytes, gsize size, GError **error);

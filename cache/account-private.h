@@ -1,0 +1,118 @@
+/* account-private.h: what the parts of the account engine share. One account owns its folders, a
+ * folder its messages and downloads; rows and uids are what passes between them. */
+#pragma once
+
+#include "account.h"
+#include "bodies.h"
+#include "index.h"
+#include "journal.h"
+
+/* How far the server's RFC822.SIZE can be trusted. */
+typedef enum { SIZES_UNKNOWN, SIZES_CERTAIN, SIZES_WRONG } SizesState;
+#define SIZES_SAMPLE 20 /* bodies that must agree before the server's sizes are believed */
+
+typedef struct Download Download;
+typedef struct FolderSync FolderSync;
+
+struct Folder {
+    Account *account;
+    Folder *parent;
+    guint32 row;
+    char *name;  /* on the wire, whole */
+    char *label; /* as a directory's name */
+    char delimiter;
+    guint32 flags; /* MailFolderFlags */
+    MailUidValidity uidvalidity;
+    MailUid uidnext;
+    MailModSeq modseq;
+    gboolean listed;
+    gboolean read_only;
+    gboolean seen; /* by the LIST that is running */
+
+    GHashTable *by_label; /* char* (a child's label) -> Folder */
+    GPtrArray *children;  /* of Folder, ascending by row */
+
+    Mailbox *mailbox; /* NULL until somebody looks */
+    guint64 generation;
+    gint64 changed;
+    gint64 refreshed; /* monotonic; 0: not in this mount */
+    gboolean dirty;   /* the server hinted at a change */
+    FolderSync *sync; /* running, or NULL */
+    WaitList sync_waiters;
+    GArray *taken; /* uids that changes of ours removed: a listing under way may still name them */
+
+    GHashTable *downloads; /* uid -> Download */
+    GHashTable *orphans;   /* uid -> Message*: removed, yet held by the kernel */
+    GHashTable *failures;  /* uid -> Failure: reads that fail at once for a while */
+    guint verifying;       /* downloads whose only purpose is to check sizes */
+};
+
+struct Account {
+    AccountConfig config;
+    const AccountFuncs *funcs;
+    gpointer data;
+    Index *index;
+    Bodies *bodies;
+    Journal *journal;
+    Remote *remote;
+    Folder *root;
+    GHashTable *by_row;  /* row -> Folder; owns them */
+    GHashTable *by_name; /* char* -> Folder */
+    gint64 started;
+    gboolean had_cache;
+    GError *last_error;
+
+    RemoteJob *list_job;
+    gint64 list_refreshed; /* monotonic */
+    gboolean list_known;   /* by this mount or an earlier one */
+    WaitList list_waiters;
+    WaitList flush_waiters;
+
+    guint tidy_source;
+    guint batch_source;    /* a transaction is open, and ends at the next turn of the loop */
+    gboolean batch_failed; /* some of what memory knows is not in the index: believe it less */
+
+    SizesState sizes;
+    guint sizes_agreed;
+    GQueue wanted;      /* of Download: to be sent at the next turn of the loop */
+    GQueue halted;      /* of Download: large messages of which nobody wants more for now */
+    GPtrArray *batches; /* commands under way */
+    guint download_source;
+    guint64 fetched_bodies, fetched_bytes;
+};
+
+/* account.c */
+/* Puts what follows into one transaction with what other calls of this turn of the loop write. */
+void account_batch(Account *account);
+/* Ends that transaction now: before one that must be durable by itself. */
+void account_batch_end(Account *account);
+
+/* The age in microseconds at which a listing is stale: what asks again right after a refresh, with
+ * refresh=0 too, finds it fresh. */
+gint64 account_refresh_age(const Account *account);
+
+/* folders.c */
+gboolean folders_load(Account *account, GError **error);
+void folders_free(Account *account);
+void folder_store(Folder *folder); /* writes its row; a failure is logged */
+/* The mailbox was made anew: the old row goes, its messages with it. */
+void folder_renew(Folder *folder, MailUidValidity uidvalidity);
+void folder_touch(Folder *folder);       /* it lists other things now */
+Folder *folders_trash(Account *account); /* NULL: the server has none */
+
+/* sync.c */
+void sync_cancel(Folder *folder);
+/* Takes a message out of mailbox, index and bodies; an orphan stays while the kernel holds it. */
+void folder_drop_message(Folder *folder, MailUid uid);
+/* Keeps what a removed message was, and pins its body, if the kernel holds it; and lets it go. */
+void folder_orphan(Folder *folder, const Message *message);
+void folder_release_orphan(Folder *folder, MailUid uid);
+
+/* downloads.c */
+void failure_free(gpointer failure);
+void downloads_drop_halted(Account *account); /* those that rest for long */
+void downloads_cancel(Folder *folder);
+void downloads_verify(Folder *folder);
+/* Has a whole body fetched that nobody reads yet: for a message that is about to be removed on the
+ * server while a program still holds it open. TRUE: it is here, or cannot be had any more. */
+gboolean downloads_secure(Folder *folder, MailUid uid);

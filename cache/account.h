@@ -1,0 +1,134 @@
+/* account.h: the read-through, write-behind engine: the only door for fs/.
+ *
+ * Everything runs on the main loop. A question that cannot be answered at once parks the caller's
+ * Waiter and is asked again when that wakes. */
+#pragma once
+
+#include "mailbox.h"
+#include "remote.h"
+#include "wait.h"
+
+typedef struct Account Account;
+typedef struct Folder Folder;
+
+typedef enum {
+    ACCOUNT_DELETE_DEFAULT, /* trash where the server has a \Trash folder, else expunge */
+    ACCOUNT_DELETE_TRASH,
+    ACCOUNT_DELETE_EXPUNGE,
+    ACCOUNT_DELETE_MARK,
+    ACCOUNT_DELETE_REFUSE,
+} AccountDelete;
+
+typedef struct {
+    const char *directory; /* the cache's, of this account alone */
+    const char *identity;  /* e.g. "imaps://user@host:993" */
+    guint64 cache_size;    /* bytes of bodies on disk; 0: no limit */
+    guint refresh;         /* seconds after which a listing is brought up to date when read */
+    AccountDelete delete_policy;
+    gboolean headers; /* names need From and Subject */
+    gboolean read_only;
+    RemoteConfig remote;
+} AccountConfig;
+
+/* What the account tells the file system. */
+typedef struct {
+    /* The name of a directory for one component of a mailbox's name. */
+    char *(*label)(const char *component, gboolean at_root);
+    void (*state)(RemoteState state, const GError *error, gpointer data);
+    /* A message left the listing (message is valid during the call only). The kernel's entry goes.
+     */
+    void (*gone)(Folder *folder, const Message *message, gpointer data);
+    /* Its flags (ctime) changed, or its size became known and differs from what was shown. */
+    void (*changed)(Folder *folder, MailUid uid, gpointer data);
+    /* The folder lists other messages or folders than before. */
+    void (*touched)(Folder *folder, gpointer data);
+    void (*folder_gone)(Folder *parent, const char *label, gpointer data);
+    /* Does the kernel hold a reference to this message? */
+    gboolean (*known)(Folder *folder, MailUid uid, gpointer data);
+    void (*renew)(gpointer data); /* another token is needed: account_set_secret() */
+} AccountFuncs;
+
+typedef enum { ACCOUNT_READY, ACCOUNT_WAIT, ACCOUNT_FAILED } AccountReply;
+
+/* Opens the cache. config is copied; funcs must be static; takes the secret (may be NULL). */
+Account *account_new(const AccountConfig *config, Secret *secret, const AccountFuncs *funcs,
+                     gpointer data, GError **error);
+void account_free(Account *account);
+/* Whether a cache of this account was there already, with a list of folders in it. */
+gboolean account_has_cache(Account *account);
+void account_start(Account *account);
+void account_set_secret(Account *account, Secret *secret);
+RemoteState account_state(Account *account);
+const GError *account_last_error(Account *account); /* NULL: none since it is online */
+gint64 account_started(Account *account);           /* when the mount began, seconds UTC */
+/* `key: value` lines for the status page. */
+void account_describe(Account *account, GString *out);
+
+/* ---- folders ---- */
+
+Folder *account_root(Account *account);
+Folder *account_folder(Account *account, guint32 row); /* NULL: none (any more) */
+guint32 folder_row(const Folder *folder);              /* 0 for the root */
+Folder *folder_parent(const Folder *folder);           /* NULL for the root */
+const char *folder_label(const Folder *folder);
+const char *folder_name(const Folder *folder); /* on the wire */
+gboolean folder_selectable(const Folder *folder);
+Folder *folder_child(Folder *folder, const char *label);
+/* The child with the smallest row above `after`, or NULL. */
+Folder *folder_next_child(Folder *folder, guint32 after);
+/* Rises whenever the folder lists other things than before. */
+guint64 folder_generation(const Folder *folder);
+/* Last arrival or removal, seconds UTC. */
+gint64 folder_changed(const Folder *folder);
+/* Whether its messages are known: listed once, by this mount or an earlier one. */
+gboolean folder_listed(const Folder *folder);
+/* Its messages, loaded from the index if need be; never NULL. Those flagged MESSAGE_REMOVED or
+ * hidden (message_visible) are not to be shown. */
+Mailbox *folder_mailbox(Folder *folder);
+gboolean message_visible(const Folder *folder, const Message *message);
+
+/* The list of folders is up to date, or as good as can be had: READY. Refreshed when older than
+ * `refresh` seconds; the first time after a mount it is refreshed behind. FAILED only when nothing
+ * is known. */
+AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **error);
+/* The same for a folder's messages. `behind`: never waits when something is known. */
+AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean behind,
+                                      Waiter *waiter, GError **error);
+
+/* ---- messages ---- */
+
+/* A message's attributes, also of one that was removed while the kernel holds it. */
+typedef struct {
+    guint64 size;
+    gint64 date, changed;
+    guint32 flags;    /* as in Message */
+    gboolean certain; /* size is what a reader will get */
+    gboolean removed;
+} MessageInfo;
+gboolean account_message(Account *account, Folder *folder, MailUid uid, MessageInfo *info);
+/* Its true length, from its body if need be: READY or FAILED through *length, *error. */
+AccountReply account_length(Account *account, Folder *folder, MailUid uid, Waiter *waiter,
+                            guint64 *length, GError **error);
+
+typedef struct {
+    int fd; /* for pread; valid until the main loop runs again */
+    guint64 offset;
+    gsize size; /* 0 at the end of the message */
+} BodySpan;
+/* Bytes of a body. Short only at its end. */
+AccountReply account_read(Account *account, Folder *folder, MailUid uid, guint64 offset, gsize size,
+                          Waiter *waiter, BodySpan *span, GError **error);
+/* The kernel let go of a message. */
+void account_forget(Account *account, Folder *folder, MailUid uid);
+void account_forget_all(Account *account);
+
+/* ---- changes: durable here on return, then on their way ---- */
+
+gboolean account_mark_seen(Account *account, Folder *folder, MailUid uid, GError **error);
+/* Removes it from view, and from the server by policy. */
+gboolean account_remove(Account *account, Folder *folder, MailUid uid, GError **error);
+/* READY once the server has everything; FAILED when it cannot be reached: *error says how many
+ * changes wait. */
+AccountReply account_flush(Account *account, Waiter *waiter, GError **error);
+guint account_pending(Account *account);
+guint account_refused(Account *account);

@@ -1,0 +1,435 @@
+/* The tree of folders: from the index at start, from the server's LIST afterwards.
+ *
+ * The server names a mailbox by one string; its delimiter makes a path of it. A level that the
+ * server does not list by itself ("a" of "a/b") gets a row of its own, so that every directory has
+ * a number that stays. */
+#include "account-private.h"
+
+#include <string.h>
+
+#define MAX_NAME 8192 /* bytes; longer names are left out, and that is logged */
+#define MAX_LEVELS 1000
+#define MAX_FOLDERS 100000
+
+static void folder_free(Folder *folder)
+{
+    downloads_cancel(folder);
+    sync_cancel(folder);
+    g_hash_table_unref(folder->downloads);
+    g_hash_table_unref(folder->orphans);
+    g_hash_table_unref(folder->failures);
+    g_hash_table_unref(folder->by_label);
+    g_ptr_array_unref(folder->children);
+    g_array_unref(folder->taken);
+    mailbox_free(folder->mailbox);
+    g_free(folder->name);
+    g_free(folder->label);
+    g_free(folder);
+}
+
+static Folder *folder_new(Account *account)
+{
+    Folder *folder = g_new0(Folder, 1);
+    folder->account = account;
+    folder->by_label = g_hash_table_new(g_str_hash, g_str_equal);
+    folder->children = g_ptr_array_new();
+    folder->downloads = g_hash_table_new(NULL, NULL);
+    folder->orphans = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    folder->failures = g_hash_table_new_full(NULL, NULL, NULL, failure_free);
+    folder->taken = mail_uid_set_new();
+    folder->generation = 1;
+    folder->changed = account->started;
+    g_queue_init(&folder->sync_waiters);
+    return folder;
+}
+
+void folder_store(Folder *folder)
+{
+    g_autoptr(GError) error = NULL;
+    IndexFolder row = {
+        .row = folder->row,
+        .name = folder->name,
+        .delimiter = folder->delimiter,
+        .flags = folder->flags,
+        .uidvalidity = folder->uidvalidity,
+        .uidnext = folder->uidnext,
+        .modseq = folder->modseq,
+        .listed = folder->listed,
+    };
+    account_batch(folder->account);
+    if (!index_put_folder(folder->account->index, &row, &error)) {
+        g_warning("the index cannot be written: %s", error->message);
+        return;
+    }
+    folder->row = row.row;
+}
+
+void folder_touch(Folder *folder)
+{
+    folder->generation++;
+    folder->changed = g_get_real_time() / G_USEC_PER_SEC;
+    folder->account->funcs->touched(folder, folder->account->data);
+}
+
+/* ---- the tree ---- */
+
+static gint by_row(gconstpointer a, gconstpointer b)
+{
+    const Folder *first = *(Folder *const *)a, *second = *(Folder *const *)b;
+    return first->row < second->row ? -1 : first->row > second->row;
+}
+
+/* Links a folder that has its row into its parent; FALSE when the parent has one so labelled. */
+static gboolean attach(Folder *folder, Folder *parent, const char *component)
+{
+    Account *account = folder->account;
+    folder->label = account->funcs->label(component, parent == account->root);
+    if (g_hash_table_contains(parent->by_label, folder->label)) {
+        g_autofree char *shown = mail_escape(folder->name, -1, 200);
+        g_warning("two folders would have the same name; this one is not shown: %s", shown);
+        return FALSE;
+    }
+    folder->parent = parent;
+    g_hash_table_insert(parent->by_label, folder->label, folder);
+    g_ptr_array_add(parent->children, folder);
+    g_ptr_array_sort(parent->children, by_row);
+    g_hash_table_insert(account->by_row, GUINT_TO_POINTER(folder->row), folder);
+    g_hash_table_insert(account->by_name, folder->name, folder);
+    return TRUE;
+}
+
+static void detach(Folder *folder)
+{
+    g_hash_table_remove(folder->parent->by_label, folder->label);
+    g_ptr_array_remove(folder->parent->children, folder);
+    g_hash_table_remove(folder->account->by_name, folder->name);
+}
+
+/* The folder with this name on the wire, made (with the levels above it) when there is none. */
+static Folder *obtain(Account *account, const char *name, char delimiter, guint level)
+{
+    Folder *found = g_hash_table_lookup(account->by_name, name);
+    if (found)
+        return found;
+    if (level > MAX_LEVELS || g_hash_table_size(account->by_row) > MAX_FOLDERS)
+        return NULL;
+    Folder *parent = account->root;
+    const char *component = name;
+    const char *cut = delimiter ? strrchr(name, delimiter) : NULL;
+    if (cut && cut > name) {
+        g_autofree char *above = g_strndup(name, (gsize)(cut - name));
+        parent = obtain(account, above, delimiter, level + 1);
+        component = cut + 1;
+    }
+    if (!parent)
+        return NULL;
+    Folder *folder = folder_new(account);
+    folder->name = g_strdup(name);
+    folder->delimiter = delimiter;
+    folder->flags = MAIL_FOLDER_NOSELECT; /* until the server lists it by itself */
+    folder_store(folder);
+    if (folder->row == 0 || !attach(folder, parent, component)) {
+        if (folder->row)
+            index_remove_folder(account->index, folder->row, NULL);
+        folder_free(folder);
+        return NULL;
+    }
+    parent->generation++;
+    return folder;
+}
+
+/* ---- from the index ---- */
+
+typedef struct {
+    Account *account;
+    GPtrArray *rows; /* of IndexFolder*, names ours */
+} LoadState;
+
+static void load_row(const IndexFolder *row, gpointer data)
+{
+    LoadState *state = data;
+    IndexFolder *copy = g_memdup2(row, sizeof(*row));
+    copy->name = g_strdup(row->name);
+    g_ptr_array_add(state->rows, copy);
+}
+
+static void index_folder_free(gpointer data)
+{
+    IndexFolder *row = data;
+    g_free(row->name);
+    g_free(row);
+}
+
+/* Parents before children. */
+static gint by_name_length(gconstpointer a, gconstpointer b)
+{
+    gsize first = strlen((*(IndexFolder *const *)a)->name);
+    gsize second = strlen((*(IndexFolder *const *)b)->name);
+    return first < second ? -1 : first > second;
+}
+
+static void load_folder(Account *account, const IndexFolder *row)
+{
+    Folder *parent = account->root;
+    const char *component = row->name;
+    const char *cut = row->delimiter ? strrchr(row->name, row->delimiter) : NULL;
+    if (cut && cut > row->name) {
+        g_autofree char *above = g_strndup(row->name, (gsize)(cut - row->name));
+        parent = g_hash_table_lookup(account->by_name, above);
+        component = cut + 1;
+    }
+    Folder *folder = folder_new(account);
+    folder->row = row->row;
+    folder->name = g_strdup(row->name);
+    folder->delimiter = row->delimiter;
+    folder->flags = row->flags;
+    folder->uidvalidity = row->uidvalidity;
+    folder->uidnext = row->uidnext;
+    folder->modseq = row->modseq;
+    folder->listed = row->listed;
+    if (!parent || !attach(folder, parent, component)) {
+        index_remove_folder(account->index, row->row, NULL);
+        folder_free(folder);
+    }
+}
+
+gboolean folders_load(Account *account, GError **error)
+{
+    account->by_row = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)folder_free);
+    account->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    account->root = folder_new(account);
+    account->root->flags = MAIL_FOLDER_NOSELECT;
+    account->root->name = g_strdup("");
+    account->root->label = g_strdup("");
+    g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(index_folder_free);
+    LoadState state = {account, rows};
+    if (!index_each_folder(account->index, load_row, &state, error))
+        return FALSE;
+    g_ptr_array_sort(rows, by_name_length);
+    for (guint i = 0; i < rows->len; i++)
+        load_folder(account, rows->pdata[i]);
+    account->list_known = account->root->children->len > 0;
+    return TRUE;
+}
+
+void folders_free(Account *account)
+{
+    g_clear_pointer(&account->by_name, g_hash_table_unref);
+    g_clear_pointer(&account->by_row, g_hash_table_unref);
+    g_clear_pointer(&account->root, folder_free);
+}
+
+/* ---- changes to the tree ---- */
+
+/* A folder that the server does not list any more, and that nothing hangs below. */
+static void remove_folder(Folder *folder)
+{
+    Account *account = folder->account;
+    Folder *parent = folder->parent;
+    journal_folder_gone(account->journal, folder);
+    g_autoptr(GError) error = NULL;
+    if (!index_remove_folder(account->index, folder->row, &error))
+        g_warning("the index cannot be written: %s", error->message);
+    bodies_remove_folder(account->bodies, folder->row);
+    account->funcs->folder_gone(parent, folder->label, account->data);
+    detach(folder);
+    folder_touch(parent);
+    g_hash_table_remove(account->by_row, GUINT_TO_POINTER(folder->row));
+}
+
+void folder_renew(Folder *folder, MailUidValidity uidvalidity)
+{
+    Account *account = folder->account;
+    g_autoptr(GError) error = NULL;
+    if (folder->uidvalidity == 0) {
+        folder->uidvalidity = uidvalidity; /* its first: the row stays */
+        folder_store(folder);
+        return;
+    }
+    g_autofree char *shown = mail_escape(folder->name, -1, 200);
+    g_message("%s was made anew on the server (UIDVALIDITY %u, was %u): it is listed afresh", shown,
+              uidvalidity, folder->uidvalidity);
+    journal_folder_gone(account->journal, folder);
+    downloads_cancel(folder);
+    bodies_remove_folder(account->bodies, folder->row);
+    account->funcs->folder_gone(folder->parent, folder->label, account->data);
+    /* Inodes are (row, uid): a new row makes new inodes, so no old page is ever served for them. */
+    g_hash_table_steal(account->by_row, GUINT_TO_POINTER(folder->row));
+    if (!index_remove_folder(account->index, folder->row, &error))
+        g_warning("the index cannot be written: %s", error->message);
+    g_hash_table_remove_all(folder->orphans);
+    g_hash_table_remove_all(folder->failures);
+    g_array_set_size(folder->taken, 0);
+    mailbox_free(folder->mailbox);
+    folder->mailbox = mailbox_new();
+    folder->row = 0;
+    folder->uidvalidity = uidvalidity;
+    folder->uidnext = 0;
+    folder->modseq = 0;
+    folder->listed = FALSE;
+    folder_store(folder);
+    g_hash_table_insert(account->by_row, GUINT_TO_POINTER(folder->row), folder);
+    g_ptr_array_sort(folder->parent->children, by_row);
+    folder_touch(folder->parent);
+    folder_touch(folder);
+}
+
+/* ---- LIST ---- */
+
+static void listed_folder(const RemoteFolder *listed, gpointer data)
+{
+    Account *account = data;
+    if (strlen(listed->name) > MAX_NAME) {
+        g_warning("the server lists a folder with a name of more than %d bytes: left out",
+                  MAX_NAME);
+        return;
+    }
+    Folder *folder = obtain(account, listed->name, listed->delimiter, 0);
+    if (!folder)
+        return;
+    folder->seen = TRUE;
+    if (folder->flags == listed->flags && folder->delimiter == listed->delimiter)
+        return;
+    folder->flags = listed->flags;
+    folder->delimiter = listed->delimiter;
+    folder_store(folder);
+}
+
+/* Removes what was not listed, children first. Returns whether anything is left of `folder`. */
+static gboolean sweep(Folder *folder)
+{
+    for (guint i = folder->children->len; i-- > 0;)
+        sweep(folder->children->pdata[i]);
+    if (!folder->parent || folder->seen)
+        return TRUE;
+    if (folder->children->len == 0) {
+        remove_folder(folder);
+        return FALSE;
+    }
+    if (folder->flags & MAIL_FOLDER_NOSELECT)
+        return TRUE; /* a level above others */
+    folder->flags = MAIL_FOLDER_NOSELECT;
+    folder_store(folder);
+    return TRUE;
+}
+
+static void list_finished(const GError *error, gpointer data)
+{
+    Account *account = data;
+    account->list_job = NULL;
+    if (!error) {
+        sweep(account->root);
+        account->list_known = TRUE;
+        account->list_refreshed = g_get_monotonic_time();
+    }
+    wait_list_wake(&account->list_waiters, error);
+}
+
+static void start_list(Account *account)
+{
+    static const RemoteListFuncs funcs = {listed_folder, list_finished};
+    GHashTableIter iter;
+    gpointer folder;
+    g_hash_table_iter_init(&iter, account->by_row);
+    while (g_hash_table_iter_next(&iter, NULL, &folder))
+        ((Folder *)folder)->seen = FALSE;
+    account->list_job = remote_list(account->remote, &funcs, account);
+}
+
+AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **error)
+{
+    gint64 age = g_get_monotonic_time() - account->list_refreshed;
+    if (account->list_refreshed > 0 && age < account_refresh_age(account))
+        return ACCOUNT_READY;
+    gboolean first = account->list_refreshed == 0;
+    if (!account->list_job)
+        start_list(account);
+    /* What an earlier mount knew is shown at once; offline it is all there is. */
+    if (account->list_known && (first || remote_state(account->remote) != REMOTE_ONLINE))
+        return ACCOUNT_READY;
+    wait_list_add(&account->list_waiters, waiter);
+    return ACCOUNT_WAIT;
+}
+
+/* ---- looking ---- */
+
+Folder *account_root(Account *account)
+{
+    return account->root;
+}
+
+Folder *account_folder(Account *account, guint32 row)
+{
+    return row == 0 ? account->root : g_hash_table_lookup(account->by_row, GUINT_TO_POINTER(row));
+}
+
+guint32 folder_row(const Folder *folder)
+{
+    return folder->row;
+}
+
+Folder *folder_parent(const Folder *folder)
+{
+    return folder->parent;
+}
+
+const char *folder_label(const Folder *folder)
+{
+    return folder->label;
+}
+
+const char *folder_name(const Folder *folder)
+{
+    return folder->name;
+}
+
+gboolean folder_selectable(const Folder *folder)
+{
+    return !(folder->flags & MAIL_FOLDER_NOSELECT);
+}
+
+Folder *folder_child(Folder *folder, const char *label)
+{
+    return g_hash_table_lookup(folder->by_label, label);
+}
+
+Folder *folder_next_child(Folder *folder, guint32 after)
+{
+    guint low = 0, high = folder->children->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        if (((Folder *)folder->children->pdata[middle])->row <= after)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < folder->children->len ? folder->children->pdata[low] : NULL;
+}
+
+guint64 folder_generation(const Folder *folder)
+{
+    return folder->generation;
+}
+
+gint64 folder_changed(const Folder *folder)
+{
+    return folder->changed;
+}
+
+gboolean folder_listed(const Folder *folder)
+{
+    return folder->listed;
+}
+
+Folder *folders_trash(Account *account)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, account->by_row);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Folder *folder = value;
+        if ((folder->flags & MAIL_FOLDER_TRASH) && folder_selectable(folder))
+            return folder;
+    }
+    return NULL;
+}

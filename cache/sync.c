@@ -1,0 +1,375 @@
+/* A folder's messages: loading them from the index, bringing them up to date with the server.
+ *
+ * What a sync reports is applied as it comes, but removals that follow from a comparison only when
+ * the server has finished its list: a connection that breaks never empties a folder. */
+#include "account-private.h"
+#include "mime.h"
+
+#include <string.h>
+
+#define MAX_FIELD 4096 /* bytes of a raw header field that are looked at */
+#define MAX_KEYWORDS 1024
+
+struct FolderSync {
+    Folder *folder;
+    RemoteJob *job;
+    gboolean names_changed;
+};
+
+/* ---- loading ---- */
+
+static void put_loaded(const IndexMessage *row, gpointer data)
+{
+    Folder *folder = data;
+    gboolean removed = FALSE;
+    guint32 flags =
+        journal_overlay(folder->account->journal, folder, row->uid, row->flags, &removed);
+    Message message = {
+        .uid = row->uid,
+        .flags = flags | (row->length >= 0 ? MESSAGE_LENGTH_KNOWN : 0) |
+                 (row->hidden ? MESSAGE_HIDDEN : 0) | (removed ? MESSAGE_REMOVED : 0) |
+                 (*row->keywords ? MESSAGE_KEYWORDS : 0),
+        .size = row->length >= 0 ? (guint64)row->length : row->size,
+        .date = row->date,
+        .changed = row->changed,
+        .from = row->from,
+        .subject = row->subject,
+    };
+    mailbox_put(folder->mailbox, &message);
+}
+
+Mailbox *folder_mailbox(Folder *folder)
+{
+    if (folder->mailbox)
+        return folder->mailbox;
+    folder->mailbox = mailbox_new();
+    g_autoptr(GError) error = NULL;
+    account_batch_end(folder->account);
+    if (folder->row == 0 ||
+        index_each_message(folder->account->index, folder->row, put_loaded, folder, &error))
+        return folder->mailbox;
+    /* A listing that cannot be read is no empty folder: the server is asked for all of it. */
+    g_warning("the index cannot be read: %s", error->message);
+    mailbox_clear(folder->mailbox);
+    folder->listed = FALSE;
+    folder->uidnext = 0;
+    folder->modseq = 0;
+    return folder->mailbox;
+}
+
+gboolean message_visible(const Folder *folder, const Message *message)
+{
+    if (message->flags & MESSAGE_REMOVED)
+        return FALSE;
+    /* Removed here and left there: hidden for as long as it carries \Deleted. */
+    gboolean marks = folder->account->config.delete_policy == ACCOUNT_DELETE_MARK;
+    return !((message->flags & MAIL_FLAG_DELETED) && (marks || (message->flags & MESSAGE_HIDDEN)));
+}
+
+/* ---- leaving ---- */
+
+void folder_orphan(Folder *folder, const Message *message)
+{
+    Account *account = folder->account;
+    gpointer key = GUINT_TO_POINTER(message->uid);
+    if (g_hash_table_contains(folder->orphans, key) ||
+        !account->funcs->known(folder, message->uid, account->data))
+        return;
+    Message *copy = g_memdup2(message, sizeof(*message));
+    copy->from = copy->subject = "";
+    g_hash_table_insert(folder->orphans, key, copy);
+    bodies_pin(account->bodies, folder->row, message->uid);
+}
+
+void folder_release_orphan(Folder *folder, MailUid uid)
+{
+    if (g_hash_table_remove(folder->orphans, GUINT_TO_POINTER(uid)))
+        bodies_unpin(folder->account->bodies, folder->row, uid);
+}
+
+void folder_drop_message(Folder *folder, MailUid uid)
+{
+    Account *account = folder->account;
+    Mailbox *mailbox = folder_mailbox(folder);
+    Message *message = mailbox_find(mailbox, uid);
+    g_autoptr(GError) error = NULL;
+    if (message)
+        folder_orphan(folder, message);
+    account_batch(account);
+    if (!index_remove_message(account->index, folder->row, uid, &error))
+        g_warning("the index cannot be written: %s", error->message);
+    bodies_remove(account->bodies, folder->row, uid);
+    mailbox_remove(mailbox, uid);
+}
+
+/* The server does not have it any more. */
+static void message_vanished(FolderSync *sync, MailUid uid)
+{
+    Folder *folder = sync->folder;
+    Account *account = folder->account;
+    Message *message = mailbox_find(folder_mailbox(folder), uid);
+    if (!message)
+        return;
+    if (message_visible(folder, message)) {
+        account->funcs->gone(folder, message, account->data);
+        sync->names_changed = TRUE;
+    }
+    journal_message_gone(account->journal, folder, uid);
+    folder_drop_message(folder, uid);
+}
+
+/* ---- what the server reports ---- */
+
+static void sync_opened(const RemoteMailbox *info, gpointer data)
+{
+    FolderSync *sync = data;
+    Folder *folder = sync->folder;
+    folder->read_only = info->read_only;
+    if (info->uidvalidity != folder->uidvalidity)
+        folder_renew(folder, info->uidvalidity);
+}
+
+static gboolean sync_has(MailUid uid, gpointer data)
+{
+    FolderSync *sync = data;
+    return mailbox_find(folder_mailbox(sync->folder), uid) != NULL ||
+           mail_uid_set_contains(sync->folder->taken, uid);
+}
+
+static guint64 sync_count(gpointer data)
+{
+    FolderSync *sync = data;
+    return mailbox_count(folder_mailbox(sync->folder));
+}
+
+/* Keywords as the index keeps them: words with spaces between. */
+static char *join_keywords(const char *const *keywords)
+{
+    if (!keywords || !keywords[0])
+        return g_strdup("");
+    char *joined = g_strjoinv(" ", (char **)keywords);
+    if (strlen(joined) > MAX_KEYWORDS)
+        joined[MAX_KEYWORDS] = '\0';
+    return joined;
+}
+
+static void sync_message(const RemoteMessage *got, gpointer data)
+{
+    FolderSync *sync = data;
+    Folder *folder = sync->folder;
+    Account *account = folder->account;
+    if (mail_uid_set_contains(folder->taken, got->uid))
+        return; /* we removed it while the server was still listing it */
+    Mailbox *mailbox = folder_mailbox(folder);
+    const Message *old = mailbox_find(mailbox, got->uid);
+    g_autofree char *raw_from =
+        got->header ? mail_header_field(got->header, got->header_size, "From", MAX_FIELD) : NULL;
+    g_autofree char *raw_subject =
+        got->header ? mail_header_field(got->header, got->header_size, "Subject", MAX_FIELD) : NULL;
+    g_autofree char *message_id =
+        got->header ? mail_header_field(got->header, got->header_size, "Message-ID", 500) : NULL;
+    g_autofree char *from = mime_sender(raw_from ? raw_from : "");
+    g_autofree char *subject = mime_text(raw_subject ? raw_subject : "");
+    g_autofree char *keywords = join_keywords(got->keywords);
+    g_autofree char *valid_id = message_id ? g_utf8_make_valid(message_id, -1) : NULL;
+    gboolean length_known = old && (old->flags & MESSAGE_LENGTH_KNOWN);
+    gboolean removed = FALSE;
+    guint32 shown = journal_overlay(account->journal, folder, got->uid, got->flags, &removed);
+    IndexMessage row = {
+        .folder = folder->row,
+        .uid = got->uid,
+        .flags = got->flags,
+        .keywords = keywords,
+        .size = got->size,
+        .length = length_known ? (gint64)old->size : -1,
+        .date = got->date,
+        .changed = got->date,
+        .from = from,
+        .subject = subject,
+        .message_id = valid_id ? valid_id : "",
+        .hidden = old && (old->flags & MESSAGE_HIDDEN),
+    };
+    Message message = {
+        .uid = got->uid,
+        .flags = shown | (removed ? MESSAGE_REMOVED : 0) | (*keywords ? MESSAGE_KEYWORDS : 0) |
+                 (length_known ? MESSAGE_LENGTH_KNOWN : 0) | (row.hidden ? MESSAGE_HIDDEN : 0),
+        .size = length_known ? old->size : got->size,
+        .date = got->date,
+        .changed = got->date,
+        .from = from,
+        .subject = subject,
+    };
+    g_autoptr(GError) error = NULL;
+    account_batch(account);
+    if (!index_put_message(account->index, &row, &error)) {
+        account->batch_failed = TRUE;
+        g_warning("the index cannot be written: %s", error->message);
+    }
+    sync->names_changed |= old == NULL;
+    mailbox_put(mailbox, &message);
+}
+
+static void sync_flags(MailUid uid, guint32 flags, const char *const *keywords, gpointer data)
+{
+    FolderSync *sync = data;
+    Folder *folder = sync->folder;
+    Account *account = folder->account;
+    Message *message = mailbox_find(folder_mailbox(folder), uid);
+    if (!message)
+        return; /* taken by a change of ours */
+    gboolean removed = FALSE;
+    guint32 shown = journal_overlay(account->journal, folder, uid, flags, &removed);
+    gboolean has_keywords = keywords && keywords[0];
+    gboolean same = (message->flags & MAIL_FLAGS_SYSTEM) == shown;
+    if (same && !has_keywords && !(message->flags & MESSAGE_KEYWORDS))
+        return;
+    g_autofree char *joined = join_keywords(keywords);
+    if (same) {
+        g_autofree char *known = index_get_keywords(account->index, folder->row, uid);
+        if (g_strcmp0(known, joined) == 0)
+            return;
+    }
+    g_autoptr(GError) error = NULL;
+    gboolean was_visible = message_visible(folder, message);
+    gint64 now = g_get_real_time() / G_USEC_PER_SEC;
+    account_batch(account);
+    if (!index_set_flags(account->index, folder->row, uid, flags, joined, now, &error))
+        g_warning("the index cannot be written: %s", error->message);
+    message->flags = (message->flags & ~(guint32)(MAIL_FLAGS_SYSTEM | MESSAGE_KEYWORDS)) | shown |
+                     (has_keywords ? MESSAGE_KEYWORDS : 0);
+    message->changed = now;
+    if (!(flags & MAIL_FLAG_DELETED) && (message->flags & MESSAGE_HIDDEN)) {
+        /* Another client took the mark back: it is a message like any other again. */
+        message->flags &= ~(guint32)MESSAGE_HIDDEN;
+        index_set_hidden(account->index, folder->row, uid, FALSE, NULL);
+    }
+    gboolean visible = message_visible(folder, message);
+    sync->names_changed |= visible != was_visible;
+    if (was_visible && !visible)
+        account->funcs->gone(folder, message, account->data);
+    else
+        account->funcs->changed(folder, uid, account->data);
+}
+
+static void sync_vanished(const GArray *uids, gpointer data)
+{
+    FolderSync *sync = data;
+    Mailbox *mailbox = folder_mailbox(sync->folder);
+    for (guint i = 0; i < uids->len; i++) {
+        const MailUidRange *range = &g_array_index(uids, MailUidRange, i);
+        /* By what is known, not by the range: a range may span four billion. */
+        for (;;) {
+            guint at = mailbox_position(mailbox, range->first);
+            if (at >= mailbox_count(mailbox) || mailbox_at(mailbox, at)->uid > range->last)
+                break;
+            message_vanished(sync, mailbox_at(mailbox, at)->uid);
+        }
+    }
+}
+
+static void sync_present(const GArray *uids, gpointer data)
+{
+    FolderSync *sync = data;
+    Mailbox *mailbox = folder_mailbox(sync->folder);
+    g_autoptr(GArray) gone = mail_uid_set_new();
+    guint range = 0;
+    for (guint i = 0; i < mailbox_count(mailbox); i++) {
+        MailUid uid = mailbox_at(mailbox, i)->uid;
+        while (range < uids->len && g_array_index(uids, MailUidRange, range).last < uid)
+            range++;
+        if (range >= uids->len || g_array_index(uids, MailUidRange, range).first > uid)
+            mail_uid_set_add(gone, uid, uid);
+    }
+    sync_vanished(gone, sync);
+}
+
+/* ---- beginning and end ---- */
+
+static void sync_finish(FolderSync *sync, const GError *error)
+{
+    Folder *folder = sync->folder;
+    folder->sync = NULL;
+    if (sync->names_changed)
+        folder_touch(folder);
+    g_free(sync);
+    wait_list_wake(&folder->sync_waiters, error);
+}
+
+static void sync_done(const GError *error, MailModSeq modseq, gpointer data)
+{
+    FolderSync *sync = data;
+    Folder *folder = sync->folder;
+    Account *account = folder->account;
+    sync->job = NULL;
+    if (error) {
+        sync_finish(sync, error);
+        return;
+    }
+    MailUid last = mailbox_last_uid(folder_mailbox(folder));
+    folder->modseq = modseq;
+    folder->uidnext = MAX(folder->uidnext, last == G_MAXUINT32 ? last : last + 1);
+    folder->listed = TRUE;
+    folder->refreshed = g_get_monotonic_time();
+    folder->dirty = FALSE;
+    if (!account->batch_failed)
+        folder_store(folder);
+    downloads_verify(folder);
+    sync_finish(sync, NULL);
+}
+
+static void sync_start(Folder *folder)
+{
+    static const RemoteSyncFuncs funcs = {
+        .opened = sync_opened,
+        .has = sync_has,
+        .message = sync_message,
+        .flags = sync_flags,
+        .vanished = sync_vanished,
+        .present = sync_present,
+        .count = sync_count,
+        .done = sync_done,
+    };
+    FolderSync *sync = g_new0(FolderSync, 1);
+    sync->folder = folder;
+    folder->sync = sync;
+    guint count = mailbox_count(folder_mailbox(folder));
+    RemoteSync known = {
+        .mailbox = folder->name,
+        .uidvalidity = folder->uidvalidity,
+        .uidnext = folder->uidnext,
+        .modseq = folder->modseq,
+        .count = count,
+        .complete = folder->listed,
+        .headers = folder->account->config.headers,
+    };
+    sync->job = remote_sync(folder->account->remote, &known, &funcs, sync);
+}
+
+void sync_cancel(Folder *folder)
+{
+    if (!folder->sync)
+        return;
+    if (folder->sync->job)
+        remote_cancel(folder->account->remote, folder->sync->job);
+    g_clear_pointer(&folder->sync, g_free);
+}
+
+AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean behind,
+                                      Waiter *waiter, GError **error)
+{
+    if (!folder_selectable(folder))
+        return ACCOUNT_READY;
+    folder_mailbox(folder); /* what cannot be read from the index counts as not listed */
+    gint64 age = g_get_monotonic_time() - folder->refreshed;
+    gboolean first = folder->refreshed == 0;
+    gboolean online = remote_state(account->remote) == REMOTE_ONLINE;
+    gboolean stale = first || folder->dirty || age >= account_refresh_age(account);
+    if (stale && !folder->sync)
+        sync_start(folder);
+    if (folder->listed && (!stale || first || behind || !online) && folder->verifying == 0)
+        return ACCOUNT_READY;
+    if (folder->verifying > 0 && !folder->sync && !online)
+        return ACCOUNT_READY;
+    wait_list_add(&folder->sync_waiters, waiter);
+    return ACCOUNT_WAIT;
+}
