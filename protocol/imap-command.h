@@ -25,8 +25,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapCommand, imap_command_free)
 /* Verbatim; must be trusted text without CR, LF or NUL (asserted). */
 void imap_command_atom(ImapCommand *command, const char *text);
 void imap_command_number(ImapCommand *command, guint64 number);
-/* An astring: as an atom if every byte may stand in one (and it is not NIL), else quoted, else (8-bit, CR, LF, or
- * longer than 1000 bytes) a literal. FALSE, with nothing added, for a text with a NUL. */
+/* An astring: as an atom if every byte may stand in one (and it is not NIL), else quoted, else
+ * (8-bit, CR, LF, or longer than 1000 bytes) a literal. FALSE, with nothing added, for a text with
+ * a NUL. */
 gboolean imap_command_astring(ImapCommand *command, const char *text, gsize size);
 /* Always quoted or a literal (for `string`, as in LOGIN's password or ID). */
 gboolean imap_command_string(ImapCommand *command, const char *text, gsize size);

@@ -5,9 +5,10 @@
  *
  * A response is one line, which literals may interrupt (RFC 9051 section 4.3). Its text is
  * collected without the final CRLF (or bare LF). The text of OK, NO, BAD, BYE, PREAUTH and "+" is
- * for people and holds no literals, whatever it ends in. When a literal is announced, the caller decides: captured
- * literals (small ones) become part of the text's side table; the others are handed over in
- * pieces as they come and never held. Until scan_capture() is called, a literal is streamed. */
+ * for people and holds no literals, whatever it ends in. When a literal is announced, the caller
+ * decides: captured literals (small ones) become part of the text's side table; the others are
+ * handed over in pieces as they come and never held. Until scan_capture() is called, a literal is
+ * streamed. */
 #pragma once
 
 #include <glib.h>
