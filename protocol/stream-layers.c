@@ -7,6 +7,8 @@
 /* Queued bytes are encoded in slices, up to WIRE_AHEAD ahead of what the kernel took. */
 #define SLICE (64 * 1024)
 #define WIRE_AHEAD (256 * 1024)
+/* In one go, that is in one turn of the loop: 1 MiB. */
+#define MAX_SLICES 16
 
 G_STATIC_ASSERT(CHUNK <= STREAM_DEFLATE_CHUNK);
 
@@ -78,12 +80,13 @@ gboolean stream_layers_encode(StreamLayers *layers, GError **error)
 
 gboolean stream_layers_flush(StreamLayers *layers, gboolean encode, GError **error)
 {
+    guint slices = encode ? MAX_SLICES : 0;
     do {
-        while (encode && layers->queue.size > 0 && layers->wire.size < WIRE_AHEAD)
+        for (; slices > 0 && layers->queue.size > 0 && layers->wire.size < WIRE_AHEAD; slices--)
             if (!encode_slice(layers, error))
                 return FALSE;
         send_wire(layers);
-    } while (encode && layers->queue.size > 0 && layers->wire.size == 0);
+    } while (slices > 0 && layers->queue.size > 0 && layers->wire.size == 0);
     return TRUE;
 }
 

@@ -25,8 +25,8 @@ typedef struct {
 
 void stream_layers_clear(StreamLayers *layers);
 
-/* Sends what the kernel takes. With `encode`, moves the queue on to the wire too, as far as that makes
- * sense. FALSE only when TLS is broken: a dead socket shows when it is read. */
+/* Sends what the kernel takes. With `encode`, moves the queue on to the wire too, a bounded part at a
+ * time. FALSE only when TLS is broken: a dead socket shows when it is read. */
 gboolean stream_layers_flush(StreamLayers *layers, gboolean encode, GError **error);
 /* Moves all of the queue to the wire by the layers there are now; to be called before one is added. */
 gboolean stream_layers_encode(StreamLayers *layers, GError **error);

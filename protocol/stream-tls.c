@@ -107,9 +107,12 @@ static SSL_CTX *new_context(const char *ca_file, GError **error)
     return context;
 }
 
-/* Whom the certificate must be for. SNI is only for names: RFC 6066 section 3. */
+/* Whom the certificate must be for. SNI is only for names: RFC 6066 section 3. OpenSSL would take
+ * an empty name for "anybody", and one with a leading dot for "anybody below". */
 static gboolean expect_host(SSL *ssl, const char *host)
 {
+    if (!*host || *host == '.')
+        return FALSE;
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     if (g_hostname_is_ip_address(host))
         return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;

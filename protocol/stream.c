@@ -292,7 +292,8 @@ static void watch_socket(Stream *stream)
     GIOCondition events = 0;
     if (stream->state == STATE_HANDSHAKE || (stream->state == STATE_OPEN && !stream->paused))
         events |= G_IO_IN;
-    if (stream->layers.wire.size > 0)
+    if (stream->layers.wire.size > 0 ||
+        (stream->state == STATE_OPEN && stream->layers.queue.size > 0))
         events |= G_IO_OUT;
     if (stream->layers.fd < 0 || events == stream->fd_events)
         return;

@@ -26,7 +26,8 @@ typedef struct {
                                   then SIGKILL) when the stream closes, always reaped */
     StreamTls tls;
     const char *ca_file;       /* NULL: the system's store */
-    guint connect_timeout;     /* seconds for DNS, TCP and the implicit handshake together */
+    guint connect_timeout;     /* seconds for DNS, TCP and the implicit handshake together, and
+                                  anew for stream_start_tls(); 0: no limit */
 } StreamConfig;
 
 typedef struct {

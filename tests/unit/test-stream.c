@@ -324,8 +324,30 @@ static void serve_injection(Server *server, int fd)
     hear_out(server, fd);
 }
 
+/* A connection with or without TLS. */
+typedef struct {
+    int fd;
+    SSL *ssl;
+} Line;
+
+static void line_put(const Line *line, const void *bytes, gsize size)
+{
+    if (line->ssl)
+        SSL_write(line->ssl, bytes, (int)size);
+    else
+        put(line->fd, bytes, size);
+}
+
+static gssize line_get(const Line *line, void *bytes, gsize size)
+{
+    if (line->ssl)
+        return SSL_read(line->ssl, bytes, (int)size);
+    return recv(line->fd, bytes, size, 0);
+}
+
 /* Packs text as a peer would, in one write with what stands before it in the clear. */
-static void put_deflated(int fd, z_stream *z, const char *clear, const guint8 *text, gsize size)
+static void put_deflated(const Line *line, z_stream *z, const char *clear, const guint8 *text,
+                         gsize size)
 {
     GByteArray *out = g_byte_array_new();
     if (clear)
@@ -339,21 +361,22 @@ static void put_deflated(int fd, z_stream *z, const char *clear, const guint8 *t
         deflate(z, Z_SYNC_FLUSH);
         g_byte_array_append(out, chunk, (guint)sizeof chunk - z->avail_out);
     } while (z->avail_out == 0);
-    put(fd, (const char *)out->data, out->len);
+    line_put(line, out->data, out->len);
     g_byte_array_unref(out);
 }
 
-/* After "z" in the clear: an echo of everything that it inflates. */
-static void serve_deflate(Server *server, int fd)
+/* After "z\n" in the clear: an echo of everything that it inflates. */
+static void echo_deflated(const Line *line)
 {
-    g_autofree char *line = hear(fd);
+    char begin[2];
+    g_assert_cmpint(line_get(line, begin, 2), ==, 2);
     z_stream in = {0}, out = {0};
     g_assert_cmpint(inflateInit2(&in, -15), ==, Z_OK);
     g_assert_cmpint(deflateInit2(&out, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), ==, Z_OK);
-    put_deflated(fd, &out, "OK\r\n", (const guint8 *)"early ", 6);
+    put_deflated(line, &out, "OK\r\n", (const guint8 *)"early ", 6);
     guint8 packed[4096], text[65536];
     gssize got;
-    while ((got = recv(fd, packed, sizeof packed, 0)) > 0) {
+    while ((got = line_get(line, packed, sizeof packed)) > 0) {
         in.next_in = packed;
         in.avail_in = (uInt)got;
         do {
@@ -361,11 +384,25 @@ static void serve_deflate(Server *server, int fd)
             in.avail_out = sizeof text;
             inflate(&in, Z_SYNC_FLUSH);
             if (sizeof text > in.avail_out)
-                put_deflated(fd, &out, NULL, text, sizeof text - in.avail_out);
+                put_deflated(line, &out, NULL, text, sizeof text - in.avail_out);
         } while (in.avail_out == 0);
     }
     inflateEnd(&in);
     deflateEnd(&out);
+}
+
+static void serve_deflate(Server *server, int fd)
+{
+    echo_deflated(&(Line){fd, NULL});
+}
+
+static void serve_tls_deflate(Server *server, int fd)
+{
+    SSL *ssl = accept_tls(server, fd);
+    if (!ssl)
+        return;
+    echo_deflated(&(Line){fd, ssl});
+    SSL_free(ssl);
 }
 
 #define BOMB (64 * 1024 * 1024)
@@ -376,7 +413,7 @@ static void serve_bomb(Server *server, int fd)
     z_stream out = {0};
     g_assert_cmpint(deflateInit2(&out, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), ==, Z_OK);
     g_autofree guint8 *zeros = g_malloc0(BOMB);
-    put_deflated(fd, &out, "OK\r\n", zeros, BOMB);
+    put_deflated(&(Line){fd, NULL}, &out, "OK\r\n", zeros, BOMB);
     deflateEnd(&out);
     hear_out(server, fd);
 }
@@ -925,6 +962,18 @@ static void test_no_ca_file(void)
     assert_failed(client, MAIL_ERROR_TLS, "/nonexistent/ca.pem");
 }
 
+/* To OpenSSL these would mean "any host". */
+static void test_no_host_name(void)
+{
+    static const char *const argv[] = {"cat", NULL};
+    static const char *const hosts[] = {"", ".example.org"};
+    for (guint i = 0; i < G_N_ELEMENTS(hosts); i++) {
+        StreamConfig config = {.host = hosts[i], .tunnel = argv, .tls = STREAM_TLS_IMPLICIT};
+        g_autoptr(Client) client = client_run(&config);
+        assert_failed(client, MAIL_ERROR_TLS, "it is no host name");
+    }
+}
+
 static void test_not_tls(void)
 {
     g_autoptr(Server) server = server_run(serve_clear_greeting, NULL);
@@ -1111,11 +1160,9 @@ static gsize deflate_at_ok(Client *client, const guint8 *bytes, gsize size)
     return 4; /* "OK\r\n"; the rest is compressed */
 }
 
-static void test_deflate(void)
+static void exchange_deflated(const StreamConfig *config)
 {
-    g_autoptr(Server) server = server_run(serve_deflate, NULL);
-    StreamConfig config = plain_to(server);
-    g_autoptr(Client) client = client_run(&config);
+    g_autoptr(Client) client = client_run(config);
     client->on_received = deflate_at_ok;
     client_say(client, "z\n");
     RUN_UNTIL(client->got->len == 10 || client->failed);
@@ -1126,6 +1173,21 @@ static void test_deflate(void)
     g_byte_array_set_size(client->got, 0);
     client->on_received = NULL;
     exchange_large(client, 2 * 1024 * 1024);
+}
+
+static void test_deflate(void)
+{
+    g_autoptr(Server) server = server_run(serve_deflate, NULL);
+    StreamConfig config = plain_to(server);
+    exchange_deflated(&config);
+}
+
+static void test_tls_deflate(void)
+{
+    g_autoptr(Identity) identity = identity_new("x", "DNS:localhost", NULL, -DAY, DAY);
+    g_autoptr(Server) server = server_run(serve_tls_deflate, identity);
+    StreamConfig config = tls_to(server, "localhost", identity);
+    exchange_deflated(&config);
 }
 
 /* A thousandfold inflation comes in slices, each of a bounded turn of the loop. */
@@ -1278,6 +1340,7 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/stream/other-ca", test_other_ca);
     g_test_add_func("/stream/no-ca-file", test_no_ca_file);
+    g_test_add_func("/stream/no-host-name", test_no_host_name);
     g_test_add_func("/stream/not-tls", test_not_tls);
     g_test_add_func("/stream/tls-hang-up", test_tls_hang_up);
     g_test_add_func("/stream/tls-truncated", test_tls_truncated);
@@ -1293,6 +1356,7 @@ int main(int argc, char **argv)
     g_test_add_func("/stream/starttls-injection", test_starttls_injection);
     g_test_add_func("/stream/starttls-injection-later", test_starttls_injection_later);
     g_test_add_func("/stream/deflate", test_deflate);
+    g_test_add_func("/stream/tls-deflate", test_tls_deflate);
     g_test_add_func("/stream/bomb", test_bomb);
     g_test_add_func("/stream/broken-deflate", test_broken_deflate);
     g_test_add_func("/stream/tunnel", test_tunnel);
