@@ -1,5 +1,6 @@
 """Fixtures of the mount tests: one Dovecot for all, a fresh account for each test."""
 
+import contextlib
 import itertools
 
 import pytest
@@ -67,3 +68,20 @@ def mount(home):
     def make(account, url=None, **options):
         return home.mount(url or account.url(), **(account.login() | options))
     return make
+
+
+@pytest.fixture(scope="module")
+def module_mount(shared_dovecot):
+    """module_mount(fill, **options): (account, mount) for all tests of a module, where they leave
+    it as it was. fill(client) puts the mail into the new account."""
+    with contextlib.ExitStack() as stack:
+        def make(fill, **options):
+            one = Account(shared_dovecot, f"user{next(_numbers)}")
+            stack.callback(one.close)
+            fill(one.client)
+            home = mounting.Home()
+            stack.callback(home.close)
+            stack.enter_context(mounting.deadline(300, home))
+            return one, home.mount(one.url(), **(one.login() | options))
+
+        yield make

@@ -268,19 +268,27 @@ def test_a_changed_uidvalidity_drops_the_change(home):
 
 # ---- messages are immutable ----
 
-@pytest.mark.parametrize("command", [": > $f", "echo more >> $f", "truncate -s 3 $f",
-                                     "printf x | dd of=$f conv=notrunc status=none",
-                                     "sed -i s/body/BODY/ $f", "mv $f INBOX/other.eml",
-                                     "chmod 644 $f", "ln $f INBOX/link.eml", "ln -s x INBOX/link"])
-def test_no_way_to_change_a_message(filled, mount, command):
-    mail = mount(filled)
+REFUSED = [": > $f", "echo more >> $f", "truncate -s 3 $f", "sed -i s/body/BODY/ $f",
+           "printf x | dd of=$f conv=notrunc status=none", "mv $f INBOX/other.eml",
+           "mv -f $f INBOX/2.eml", "chmod 644 $f", "ln $f INBOX/link.eml", "ln -s x INBOX/link"]
+
+
+@pytest.fixture(scope="module")
+def immutable(module_mount):
+    return module_mount(lambda client: client.append_many((raw, (), 1_700_000_000)
+                                                          for raw in RAW))
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_no_way_to_change_a_message(immutable, command):
+    account, mail = immutable
     name = mail.message(1).name
     done = mail.shell(f"f=INBOX/{name}; {command}", check=False)
     assert done.returncode != 0
     assert (mail.path / "INBOX" / name).read_bytes() == RAW[0]
     assert (mail.path / "INBOX" / name).stat().st_size == len(RAW[0])
     mail.sync()
-    assert bodies(filled) == RAW
+    assert bodies(account) == RAW
 
 
 def test_writes_fail_with_eperm(filled, mount):

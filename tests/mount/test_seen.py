@@ -1,5 +1,7 @@
 """Reading marks a message as read: when a person reads it, and only then."""
 
+import shutil
+
 import pytest
 
 RAW = [f"From: bob@example.com\r\nSubject: number {n}\r\n\r\nneedle {n}\r\n".encode()
@@ -21,10 +23,20 @@ NOT_READERS = {
 }
 
 
+def fill(client):
+    client.append_many((raw, (), 1_700_000_000 + n) for n, raw in enumerate(RAW))
+
+
 @pytest.fixture
 def unread(account):
-    account.client.append_many((raw, (), 1_700_000_000 + n) for n, raw in enumerate(RAW))
+    fill(account.client)
     return account
+
+
+@pytest.fixture(scope="module")
+def untouched(module_mount):
+    """For programs that must not mark anything: all of them meet the same unread messages."""
+    return module_mount(fill)
 
 
 def seen(account):
@@ -38,16 +50,15 @@ def test_cat_marks_and_only_that_message(unread, mount):
     assert seen(unread) == [2, 5]
 
 
-@pytest.mark.parametrize("viewer", ["less", "more", "most", "view"])
-def test_viewers_by_their_name(unread, mount, tmp_path, viewer):
+def test_viewers_by_their_name(unread, mount, tmp_path):
     """A viewer is known by the name of its process; a copy of cat stands for each."""
-    program = tmp_path / viewer
-    program.write_bytes(open("/bin/cat", "rb").read())
-    program.chmod(0o755)
     mail = mount(unread)
-    mail.shell(f"{program} INBOX/*.1.eml")
-    mail.sync()
-    assert seen(unread) == [1]
+    for uid, viewer in enumerate(("less", "most", "vim", "emacs", "mutt"), 1):
+        program = tmp_path / viewer
+        shutil.copy("/bin/cat", program)
+        mail.shell(f"{program} INBOX/*.{uid}.eml")
+        mail.sync()
+        assert seen(unread) == list(range(1, uid + 1)), viewer
 
 
 def test_less_itself(unread, mount):
@@ -65,11 +76,11 @@ def test_redirection_into_a_viewer(unread, mount):
 
 
 @pytest.mark.parametrize("command", NOT_READERS.values(), ids=NOT_READERS.keys())
-def test_programs_that_do_not_mark(unread, mount, command):
-    mail = mount(unread)
+def test_programs_that_do_not_mark(untouched, command):
+    account, mail = untouched
     mail.shell(command)
     mail.sync()
-    assert seen(unread) == []
+    assert seen(account) == []
 
 
 def test_cat_marks_after_grep_has_read(unread, mount):

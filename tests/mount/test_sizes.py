@@ -107,15 +107,15 @@ def test_the_lesson_is_kept(serve, home):
     again.stop()
 
 
-@pytest.mark.parametrize("raw", [b"", b"\r\n", b"x", b"Subject: no end", b"\r\n\r\n",
-                                 b"X: y\r\n\r\n"])
-def test_short_messages(serve, raw):
-    mail = serve([Message(raw), Message(BODY)])
-    path = mail.message(1)
-    assert path.read_bytes() == raw
-    assert path.stat().st_size == len(raw)
-    assert mail.shell("cat INBOX/1.eml | wc -c").stdout.strip() == str(len(raw)).encode()
-    assert mail.message(2).read_bytes() == BODY
+def test_short_messages(serve):
+    short = [b"", b"\r\n", b"x", b"Subject: no end", b"\r\n\r\n", b"X: y\r\n\r\n"]
+    mail = serve([Message(raw) for raw in [*short, BODY]])
+    for uid, raw in enumerate(short, 1):
+        path = mail.message(uid)
+        assert path.read_bytes() == raw
+        assert path.stat().st_size == len(raw)
+        assert mail.shell(f"cat INBOX/{uid}.eml | wc -c").stdout.strip() == b"%d" % len(raw)
+    assert mail.message(len(short) + 1).read_bytes() == BODY
 
 
 @pytest.mark.parametrize("value", [b"99999999999999999999", b"-5", b"NIL", b"4294967296", None])

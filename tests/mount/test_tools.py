@@ -6,41 +6,38 @@ import pathlib
 import subprocess
 
 import pytest
-from support import mounting, samples
-from support.account import Account
+from support import samples
 
 
 @pytest.fixture(scope="module")
-def mail(shared_dovecot):
-    account, home = Account(shared_dovecot, "tools"), mounting.Home()
-    samples.load(account.client)
-    account.close()
-    try:
-        with mounting.deadline(300, home):
-            yield home.mount(account.url(), **account.login(), seen="never", refresh=3600)
-    finally:
-        home.close()
+def mounted(module_mount):
+    return module_mount(samples.load, seen="never", refresh=3600)
 
 
 @pytest.fixture(scope="module")
-def mirror(mail, tmp_path_factory, shared_dovecot):
+def mail(mounted):
+    return mounted[1]
+
+
+@pytest.fixture(scope="module")
+def mirror(mounted, tmp_path_factory):
     """The same tree on a disk, its contents taken from the server and not from the mount."""
+    account, mail = mounted
     top = tmp_path_factory.mktemp("mirror")
-    client = shared_dovecot.client("tools")
     for folder, _, files in os.walk(mail.path):
         where = os.path.relpath(folder, mail.path)
         os.makedirs(top / where, exist_ok=True)
         if not files:
             continue
         name = where.replace("%25", "%")
-        raw, attributes = client.raw_many(folder=name), client.attributes(name)
+        raw = account.client.raw_many(folder=name)
+        attributes = account.client.attributes(name)
         for file in files:
             uid = int(file.rsplit(".", 2)[1])
             path = top / where / file
             path.write_bytes(raw[uid])
             path.chmod(0o600)
             os.utime(path, (attributes[uid][2],) * 2)
-    client.close()
     return top
 
 

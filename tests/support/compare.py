@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import re
 
 
 def component(name, at_root=False):
@@ -11,7 +12,7 @@ def component(name, at_root=False):
                   for one in name)
     if out in (".", "..") or at_root and out.startswith(".mailfs"):
         out = "%2E" + out[1:]
-    return out or "%"
+    return re.sub(r"(^|\.)([1-9][0-9]*)\.eml$", r"\1\2%2Eeml", out) or "%"
 
 
 def folder_path(name, delimiter="/"):
