@@ -41,6 +41,18 @@ def test_restart_and_crash_keep_ports_and_mail():
                 assert client.uids() == [1]
 
 
+def test_a_frozen_server_is_silent():
+    with Dovecot() as server, server.client() as client:
+        client.imap.sock.settimeout(0.5)
+        client.imap.noop()
+        server.freeze()
+        with pytest.raises(TimeoutError):
+            client.imap.noop()
+        server.freeze(False)
+        with server.client() as another:
+            assert another.uids() == []
+
+
 def test_nothing_is_left():
     with Dovecot() as server:
         pid, directory = server.pid, server.directory

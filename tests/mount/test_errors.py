@@ -207,7 +207,7 @@ def test_mount_point_that_is_a_file(fails, words, account, home):
     assert path.read_text() == "x"
 
 
-def test_busy_mount_point(fails, words, account, mount, home, own_dovecot):
+def test_busy_mount_point(own_dovecot, words, account, mount, home):
     other = own_dovecot()
     mail = mount(other)
     done = home.run(*words, mail.path, password=account.server.password)

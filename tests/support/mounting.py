@@ -161,7 +161,7 @@ class Mount:
     """One mounted account. `path` is a pathlib.Path of its root.
 
     options     values of -o: refresh=0, seen_by="cat" for seen-by, ro=True for a bare word.
-                Without a ca_file, an unencrypted scheme gets tls=no; with one it means STARTTLS
+                Without a ca_file or a tunnel, imap:// gets tls=no; with one it means STARTTLS
     arguments   further words of the command line
     foreground  run with -f: `process` is the daemon then
     """
@@ -178,7 +178,7 @@ class Mount:
         words = []
         if ca_file:
             words.append(f"ca-file={ca_file}")
-        elif self.url.startswith(("imap://", "pop3://")):
+        elif self.url.startswith(("imap://", "pop3://")) and "tunnel" not in options:
             words.append("tls=no")
         for key, value in options.items():
             name = key.replace("_", "-") if key != "allow_other" else key
