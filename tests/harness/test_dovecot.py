@@ -53,10 +53,25 @@ def test_a_frozen_server_is_silent():
             assert another.uids() == []
 
 
+def processes_of_session(session):
+    found = []
+    for entry in os.scandir("/proc"):
+        try:
+            fields = open(f"{entry.path}/stat", encoding="ascii", errors="replace").read() \
+                .rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found.append(entry.name)
+    return found
+
+
 def test_nothing_is_left():
-    with Dovecot() as server:
+    with Dovecot() as server, server.client() as client:
         pid, directory = server.pid, server.directory
-    assert not os.path.exists(f"/proc/{pid}")
+        assert client.uids() == []
+        assert len(processes_of_session(pid)) > 2  # the master, a login process, a session
+    assert processes_of_session(pid) == []
     assert not directory.exists()
 
 

@@ -300,11 +300,11 @@ class Dovecot:
         return self.start()
 
     def close(self):
-        if self._process:
-            self.freeze(False)
-        self.stop()
         if self._own_home:
+            self.kill()  # nobody needs its mail any more, and it takes a second to end in peace
             shutil.rmtree(self.directory, ignore_errors=True)
+        else:
+            self.stop()
 
     def __enter__(self):
         try:
