@@ -327,7 +327,7 @@ static void list_finished(const GError *error, gpointer data)
 
 static void start_list(Account *account)
 {
-    static const RemoteListFuncs funcs = {listed_folder, list_finished};
+    static const RemoteListFuncs funcs = {.folder = listed_folder, .done = list_finished};
     GHashTableIter iter;
     gpointer folder;
     g_hash_table_iter_init(&iter, account->by_row);

@@ -365,6 +365,11 @@ void imap_login_greeting(ImapSession *session, const ImapReply *reply)
     }
     if (reply->code == IMAP_CODE_CAPABILITY)
         imap_login_capabilities(session, reply->values);
+    if (session->config->tls == STREAM_TLS_NONE && !stream_is_tunnel(stream) &&
+        !stream_is_loopback(stream)) {
+        fail(session, MAIL_ERROR_TLS, "tls=no is for loopback addresses only");
+        return;
+    }
     gboolean preauth = reply->condition == IMAP_PREAUTH;
     if (preauth && !stream_is_tunnel(stream)) {
         fail(session, MAIL_ERROR_PROTOCOL,

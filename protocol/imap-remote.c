@@ -26,6 +26,7 @@ typedef struct {
     const RemoteListFuncs *funcs;
     gpointer data;
     gboolean inbox_seen;
+    GPtrArray *names; /* whose messages are still to be counted */
 } ListJob;
 
 static gboolean list_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
@@ -45,13 +46,43 @@ static gboolean list_untagged(ImapSession *session, const ImapReply *reply, gpoi
         list->inbox_seen = TRUE;
     }
     /* An empty name is the answer to a question about the delimiter, no mailbox. */
-    if (*folder.name)
-        list->funcs->folder(&folder, list->data);
+    if (!*folder.name)
+        return TRUE;
+    list->funcs->folder(&folder, list->data);
+    if (list->funcs->count && !(folder.flags & MAIL_FOLDER_NOSELECT))
+        g_ptr_array_add(list->names, g_strdup(folder.name));
     return TRUE;
+}
+
+static gboolean status_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+    ListJob *list = data;
+    if (reply->type != IMAP_REPLY_MAILBOX_STATUS)
+        return FALSE;
+    if (!list->job.cancelled && reply->status.has_messages)
+        list->funcs->count(reply->status.name, reply->status.messages, list->data);
+    return TRUE;
+}
+
+/* A folder that may not be looked into is no reason to fail. */
+static void status_done(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+    ImapReply fine = *reply;
+    fine.condition = IMAP_OK;
+    pool_job_answered(data, &fine, "counting messages");
 }
 
 static void list_done(ImapSession *session, const ImapReply *reply, gpointer data)
 {
+    static const ImapCommandFuncs funcs = {.untagged = status_untagged, .done = status_done};
+    ListJob *list = data;
+    for (guint i = 0; i < list->names->len; i++) {
+        const char *name = list->names->pdata[i];
+        g_autoptr(ImapCommand) command = imap_session_command(session, "STATUS");
+        imap_command_astring(command, name, strlen(name));
+        imap_command_atom(command, "(MESSAGES)");
+        pool_job_send(&list->job, session, g_steal_pointer(&command), &funcs);
+    }
     pool_job_answered(data, reply, "listing the folders");
 }
 
@@ -59,6 +90,7 @@ static void list_run(RemoteJob *job, ImapSession *session)
 {
     static const ImapCommandFuncs funcs = {.untagged = list_untagged, .done = list_done};
     guint32 caps = imap_session_caps(session);
+    g_ptr_array_set_size(((ListJob *)job)->names, 0);
     gboolean special = (caps & IMAP_CAP_SPECIAL_USE) && (caps & IMAP_CAP_LIST_EXTENDED);
     pool_job_send(job, session,
                   imap_session_command(session, special ? "LIST \"\" \"*\" RETURN (SPECIAL-USE)"
@@ -76,17 +108,19 @@ static void list_finish(RemoteJob *job, const GError *error)
     list->funcs->done(error, list->data);
 }
 
-static void plain_free(RemoteJob *job)
+static void list_free(RemoteJob *job)
 {
+    g_ptr_array_unref(((ListJob *)job)->names);
     g_free(job);
 }
 
 static RemoteJob *remote_list_new(Remote *remote, const RemoteListFuncs *funcs, gpointer data)
 {
     static const PoolJobClass klass = {
-        .run = list_run, .finish = list_finish, .free = plain_free, .idempotent = TRUE};
+        .run = list_run, .finish = list_finish, .free = list_free, .idempotent = TRUE};
     ListJob *list = g_new0(ListJob, 1);
     list->job.klass = &klass;
+    list->names = g_ptr_array_new_with_free_func(g_free);
     list->funcs = funcs;
     list->data = data;
     pool_submit(imap_remote(remote)->pool, &list->job);

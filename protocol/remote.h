@@ -63,6 +63,8 @@ typedef struct {
 
 typedef struct {
     void (*folder)(const RemoteFolder *folder, gpointer data);
+    /* How many messages a folder has; asked for only when it is not NULL. */
+    void (*count)(const char *mailbox, guint64 messages, gpointer data);
     RemoteDone done;
 } RemoteListFuncs;
 

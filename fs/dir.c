@@ -1,0 +1,182 @@
+/* A directory lists ".", "..", its folders by row, its messages by uid. Offsets follow those
+ * numbers, not positions: what is removed while somebody reads makes nothing be skipped.
+ *
+ * Opening waits for the listing to be fresh; reading never waits, since the kernel locks the
+ * directory meanwhile. The kernel keeps the entries and is told with each OPENDIR whether they are
+ * still what it has. */
+#include "dir.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "names.h"
+#include "park.h"
+#include "reply.h"
+#include "view-eml.h"
+
+#define OFFSET_DOT 1
+#define OFFSET_DOTDOT 2
+#define OFFSET_FOLDERS 16                             /* + row */
+#define OFFSET_MESSAGES (G_GUINT64_CONSTANT(1) << 32) /* + uid */
+
+/* ---- opening ---- */
+
+/* A listing that cannot be refreshed is shown as it is known: offline is no reason to show less. */
+static AccountReply refresh(Request *request, Folder *folder, GError **error)
+{
+    Account *account = request->fs->account;
+    AccountReply reply = account_refresh_folders(account, &request->waiter, error);
+    if (reply != ACCOUNT_READY || folder_row(folder) == 0)
+        return reply;
+    return account_refresh_messages(account, folder, request->woken, &request->waiter, error);
+}
+
+static gboolean has_listing(Folder *folder)
+{
+    return folder_row(folder) == 0 ? folder_next_child(folder, 0) != NULL
+                                   : !folder_selectable(folder) || folder_listed(folder);
+}
+
+static gboolean open_attempt(Request *request, const GError *woken_by)
+{
+    Fs *fs = request->fs;
+    g_autoptr(GError) error = NULL;
+    Folder *folder = eml_folder(fs, request->inode);
+    if (!folder) {
+        reply_code(request->req, ENOENT);
+        return TRUE;
+    }
+    gboolean failed = woken_by != NULL;
+    if (!failed) {
+        AccountReply reply = refresh(request, folder, &error);
+        if (reply == ACCOUNT_WAIT)
+            return FALSE;
+        failed = reply == ACCOUNT_FAILED;
+    }
+    if (failed && !has_listing(folder)) {
+        reply_error(fs, request->req, "listing", request->inode, woken_by ? woken_by : error);
+        return TRUE;
+    }
+    gpointer key = GSIZE_TO_POINTER(request->inode);
+    guint64 *cached = g_hash_table_lookup(fs->listed, key);
+    request->info.cache_readdir = 1;
+    request->info.keep_cache = cached && *cached == folder_generation(folder);
+    if (!request->info.keep_cache) {
+        guint64 generation = folder_generation(folder);
+        g_hash_table_insert(fs->listed, key, g_memdup2(&generation, sizeof(generation)));
+    }
+    reply_open(request->req, &request->info);
+    return TRUE;
+}
+
+void dir_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
+{
+    Fs *fs = fuse_req_userdata(req);
+    fs->counts[COUNT_OPENDIR]++;
+    Request *request = request_new(fs, req, "opendir", inode, open_attempt);
+    request->info = *info;
+    request_run(request);
+}
+
+/* ---- reading ---- */
+
+typedef struct {
+    Fs *fs;
+    fuse_req_t req;
+    GByteArray *out;
+    gsize limit;
+    GArray *inodes; /* of guint64: handed out by this reply */
+} Listing;
+
+/* FALSE: it does not fit any more. */
+static gboolean add(Listing *listing, const char *name, const struct fuse_entry_param *entry,
+                    guint64 offset)
+{
+    gsize used = listing->out->len;
+    gsize need = fuse_add_direntry_plus(listing->req, (char *)listing->out->data + used,
+                                        listing->limit - used, name, entry, (off_t)offset);
+    if (need > listing->limit - used)
+        return FALSE;
+    listing->out->len += (guint)need;
+    if (entry->ino)
+        g_array_append_val(listing->inodes, entry->ino);
+    return TRUE;
+}
+
+/* "." and ".." carry no node: the kernel takes none for them. */
+static gboolean add_dot(Listing *listing, const char *name, guint64 inode, guint64 offset)
+{
+    struct fuse_entry_param entry = {.attr = {.st_ino = inode, .st_mode = S_IFDIR}};
+    return add(listing, name, &entry, offset);
+}
+
+static gboolean add_folders(Listing *listing, Folder *folder, guint32 after)
+{
+    Folder *child;
+    while ((child = folder_next_child(folder, after))) {
+        struct fuse_entry_param entry = {.ino = eml_folder_inode(child),
+                                         .attr_timeout = FS_FOREVER,
+                                         .entry_timeout = FS_FOREVER};
+        eml_folder_attr(listing->fs, child, &entry.attr);
+        after = folder_row(child);
+        if (!add(listing, folder_label(child), &entry, OFFSET_FOLDERS + after))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void add_messages(Listing *listing, Folder *folder, MailUid after)
+{
+    if (!folder_selectable(folder) || after == G_MAXUINT32)
+        return;
+    Mailbox *mailbox = folder_mailbox(folder);
+    for (guint i = mailbox_position(mailbox, after + 1); i < mailbox_count(mailbox); i++) {
+        const Message *message = mailbox_at(mailbox, i);
+        if (!message_visible(folder, message))
+            continue;
+        char name[NAMES_MAX + 1];
+        struct fuse_entry_param entry = {
+            .ino = inode_make(VIEW_EML, folder_row(folder), message->uid),
+            .entry_timeout = FS_FOREVER};
+        eml_message_attr(listing->fs, folder, message->uid, &entry.attr, &entry.attr_timeout);
+        eml_name(listing->fs, message, name);
+        if (!add(listing, name, &entry, OFFSET_MESSAGES + message->uid))
+            return;
+    }
+}
+
+static void fill(Listing *listing, Folder *folder, guint64 offset)
+{
+    guint64 inode = eml_folder_inode(folder);
+    Folder *parent = folder_parent(folder);
+    if (offset < OFFSET_DOT && !add_dot(listing, ".", inode, OFFSET_DOT))
+        return;
+    if (offset < OFFSET_DOTDOT &&
+        !add_dot(listing, "..", parent ? eml_folder_inode(parent) : inode, OFFSET_DOTDOT))
+        return;
+    guint32 after = offset > OFFSET_FOLDERS ? (guint32)(offset - OFFSET_FOLDERS) : 0;
+    if (offset < OFFSET_MESSAGES && !add_folders(listing, folder, after))
+        return;
+    add_messages(listing, folder,
+                 offset > OFFSET_MESSAGES ? (MailUid)(offset - OFFSET_MESSAGES) : 0);
+}
+
+void dir_read_plus(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset,
+                   struct fuse_file_info *info)
+{
+    Fs *fs = fuse_req_userdata(req);
+    Folder *folder = eml_folder(fs, inode);
+    fs->counts[COUNT_READDIRPLUS]++;
+    if (!folder) {
+        reply_code(req, ENOENT);
+        return;
+    }
+    g_autoptr(GByteArray) out = g_byte_array_sized_new((guint)size);
+    g_autoptr(GArray) inodes = g_array_new(FALSE, FALSE, sizeof(guint64));
+    Listing listing = {fs, req, out, size, inodes};
+    fill(&listing, folder, (guint64)offset);
+    if (!reply_buffer(req, (const char *)out->data, out->len))
+        return;
+    for (guint i = 0; i < inodes->len; i++)
+        inodes_looked_up(fs->inodes, g_array_index(inodes, guint64, i));
+}

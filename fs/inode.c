@@ -1,0 +1,80 @@
+#include "inode.h"
+
+#include <fuse_lowlevel.h>
+
+struct Inodes {
+    GHashTable *counts; /* inode -> lookups, both in pointers: nothing is allocated for each */
+};
+
+guint64 inode_make(View view, guint32 row, MailUid uid)
+{
+    if (row == 0)
+        return FUSE_ROOT_ID;
+    return (guint64)view << 58 | (guint64)row << 32 | uid;
+}
+
+View inode_view(guint64 inode)
+{
+    return (View)(inode >> 58);
+}
+
+guint32 inode_row(guint64 inode)
+{
+    return inode == FUSE_ROOT_ID ? 0 : (guint32)(inode >> 32) & 0x3ffffff;
+}
+
+MailUid inode_uid(guint64 inode)
+{
+    return inode == FUSE_ROOT_ID ? 0 : (MailUid)inode;
+}
+
+/* GLib's own hash of a pointer drops the upper half: the folder. */
+static guint hash(gconstpointer key)
+{
+    guint64 inode = GPOINTER_TO_SIZE(key);
+    return (guint)(inode ^ (inode >> 32) * 2654435761u);
+}
+
+Inodes *inodes_new(void)
+{
+    Inodes *inodes = g_new0(Inodes, 1);
+    inodes->counts = g_hash_table_new(hash, NULL);
+    return inodes;
+}
+
+void inodes_free(Inodes *inodes)
+{
+    if (!inodes)
+        return;
+    g_hash_table_unref(inodes->counts);
+    g_free(inodes);
+}
+
+void inodes_looked_up(Inodes *inodes, guint64 inode)
+{
+    gpointer key = GSIZE_TO_POINTER(inode);
+    gsize count = GPOINTER_TO_SIZE(g_hash_table_lookup(inodes->counts, key));
+    g_hash_table_insert(inodes->counts, key, GSIZE_TO_POINTER(count + 1));
+}
+
+gboolean inodes_forget(Inodes *inodes, guint64 inode, guint64 count)
+{
+    gpointer key = GSIZE_TO_POINTER(inode);
+    gsize known = GPOINTER_TO_SIZE(g_hash_table_lookup(inodes->counts, key));
+    if (known > count) {
+        g_hash_table_insert(inodes->counts, key, GSIZE_TO_POINTER(known - count));
+        return FALSE;
+    }
+    g_hash_table_remove(inodes->counts, key);
+    return TRUE;
+}
+
+gboolean inodes_known(Inodes *inodes, guint64 inode)
+{
+    return g_hash_table_contains(inodes->counts, GSIZE_TO_POINTER(inode));
+}
+
+guint inodes_count(Inodes *inodes)
+{
+    return g_hash_table_size(inodes->counts);
+}

@@ -1,0 +1,375 @@
+#include "mount.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "credentials.h"
+#include "fs.h"
+#include "loop.h"
+#include "names.h"
+#include "notify.h"
+#include "ops.h"
+#include "park.h"
+#include "seen.h"
+#include "server.h"
+#include "utf7.h"
+#include "view-eml.h"
+
+/* With a cache, the mount does not wait longer than this for a server that is slow to answer. */
+#define WAIT_WITH_CACHE 5 /* seconds */
+/* So long an unmount waits for the server to have everything. */
+#define WAIT_AT_END 30 /* seconds */
+
+typedef struct {
+    Fs fs;
+    const Config *config;
+    GMainLoop *starting; /* runs until it is clear whether the server can be had */
+    GError *start_error;
+    gboolean online, timed_out;
+    gboolean signalled;
+    guint signals[3];
+} Mount;
+
+/* ---- what the account tells ---- */
+
+static char *label(const char *component, gboolean at_root)
+{
+    g_autofree char *decoded = utf7_decode(component);
+    const char *text = decoded ? decoded : component;
+    return names_folder(text, strlen(text), at_root);
+}
+
+static void state_changed(RemoteState state, const GError *error, gpointer data)
+{
+    Mount *mount = data;
+    if (state == REMOTE_ONLINE)
+        g_message("connected");
+    if (state == REMOTE_OFFLINE && mount->fs.session)
+        g_warning("offline: %s", error->message);
+    if (!mount->starting || state == REMOTE_CONNECTING)
+        return;
+    mount->online = state == REMOTE_ONLINE;
+    g_clear_error(&mount->start_error);
+    if (error)
+        mount->start_error = g_error_copy(error);
+    g_main_loop_quit(mount->starting);
+}
+
+static void message_gone(Folder *folder, const Message *message, gpointer data)
+{
+    Mount *mount = data;
+    Fs *fs = &mount->fs;
+    char name[NAMES_MAX + 1];
+    if (!fs->notifier ||
+        !inodes_known(fs->inodes, inode_make(VIEW_EML, folder_row(folder), message->uid)))
+        return;
+    eml_name(fs, message, name);
+    notifier_entry(fs->notifier, eml_folder_inode(folder), name);
+    if (fs->config->names_uid)
+        return;
+    names_uid(name, message->uid, EML_SUFFIX); /* it may have been looked up by either */
+    notifier_entry(fs->notifier, eml_folder_inode(folder), name);
+}
+
+static void message_changed(Folder *folder, MailUid uid, gpointer data)
+{
+    Mount *mount = data;
+    guint64 inode = inode_make(VIEW_EML, folder_row(folder), uid);
+    if (mount->fs.notifier && inodes_known(mount->fs.inodes, inode))
+        notifier_attributes(mount->fs.notifier, inode);
+}
+
+static void folder_was_touched(Folder *folder, gpointer data)
+{
+    Mount *mount = data;
+    guint64 inode = eml_folder_inode(folder);
+    if (mount->fs.notifier &&
+        (inode == FUSE_ROOT_ID || inodes_known(mount->fs.inodes, inode)))
+        notifier_attributes(mount->fs.notifier, inode);
+}
+
+static void folder_went(Folder *parent, const char *name, gpointer data)
+{
+    Mount *mount = data;
+    if (mount->fs.notifier)
+        notifier_entry(mount->fs.notifier, eml_folder_inode(parent), name);
+}
+
+static gboolean message_known(Folder *folder, MailUid uid, gpointer data)
+{
+    Mount *mount = data;
+    return inodes_known(mount->fs.inodes, inode_make(VIEW_EML, folder_row(folder), uid));
+}
+
+static void token_renewed(Secret *secret, const GError *error, gpointer data)
+{
+    Mount *mount = data;
+    if (error)
+        g_warning("no new token: %s", error->message);
+    account_set_secret(mount->fs.account, secret);
+}
+
+static void renew_token(gpointer data)
+{
+    Mount *mount = data;
+    credentials_renew(mount->config, token_renewed, mount);
+}
+
+static Account *open_account(Mount *mount, Secret *secret, gboolean is_token, GError **error)
+{
+    static const AccountFuncs funcs = {
+        .label = label,
+        .state = state_changed,
+        .gone = message_gone,
+        .changed = message_changed,
+        .touched = folder_was_touched,
+        .folder_gone = folder_went,
+        .known = message_known,
+        .renew = renew_token,
+    };
+    const Config *config = mount->config;
+    g_autofree char *identity = server_identity(config);
+    AccountConfig account_config = {
+        .directory = config->cache_directory,
+        .identity = identity,
+        .cache_size = config->cache_size,
+        .refresh = config->refresh,
+        .delete_policy = (AccountDelete)config->delete_policy,
+        .headers = !config->names_uid,
+        .read_only = config->read_only,
+        .remote = server_config(config, is_token),
+    };
+    return account_new(&account_config, secret, &funcs, mount, error);
+}
+
+/* ---- beginning ---- */
+
+static gboolean waited_long_enough(gpointer data)
+{
+    Mount *mount = data;
+    mount->timed_out = TRUE;
+    g_main_loop_quit(mount->starting);
+    return G_SOURCE_REMOVE;
+}
+
+/* FALSE: it cannot be mounted. With a cache, an unreachable server is only worth a warning. */
+static gboolean reach_server(Mount *mount, char **warning, GError **error)
+{
+    gboolean cached = account_has_cache(mount->fs.account);
+    guint timer =
+        cached ? g_timeout_add_seconds(WAIT_WITH_CACHE, waited_long_enough, mount) : 0;
+    mount->starting = g_main_loop_new(NULL, FALSE);
+    account_start(mount->fs.account);
+    g_main_loop_run(mount->starting);
+    g_clear_pointer(&mount->starting, g_main_loop_unref);
+    if (timer && !mount->timed_out)
+        g_source_remove(timer);
+    if (mount->online)
+        return TRUE;
+    GError *why = mount->start_error;
+    gboolean passing = mount->timed_out || (why && (why->code == MAIL_ERROR_OFFLINE ||
+                                                    why->code == MAIL_ERROR_TIMEOUT));
+    if (!cached || !passing) {
+        g_propagate_error(error, g_steal_pointer(&mount->start_error));
+        return FALSE;
+    }
+    *warning = g_strdup_printf("offline, showing what is cached, and trying again: %s",
+                               why ? why->message : "the server is slow to answer");
+    return TRUE;
+}
+
+char *mount_check_point(const char *path, GError **error)
+{
+    struct stat info, above;
+    char *real = realpath(path, NULL);
+    if (!real && errno == ENOTCONN)
+        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
+                    "%s is a mount whose daemon died: fusermount3 -u %s first", path, path);
+    else if (!real && errno == ENOENT)
+        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
+                    "the mount point %s does not exist: mkdir -p %s first", path, path);
+    else if (!real)
+        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG, "the mount point %s: %s", path,
+                    g_strerror(errno));
+    if (!real)
+        return NULL;
+    g_autofree char *point = g_strdup(real);
+    free(real);
+    g_autofree char *parent = g_build_filename(point, "..", NULL);
+    if (stat(point, &info) != 0 || !S_ISDIR(info.st_mode)) {
+        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
+                    "the mount point %s is no directory", path);
+        return NULL;
+    }
+    if (stat(parent, &above) == 0 && above.st_dev != info.st_dev) {
+        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
+                    "something is mounted at %s already: choose another mount point, or "
+                    "fusermount3 -u %s first",
+                    path, path);
+        return NULL;
+    }
+    return g_steal_pointer(&point);
+}
+
+static struct fuse_session *new_session(Mount *mount)
+{
+    const Config *config = mount->config;
+    g_autofree char *name = server_identity(config);
+    g_strdelimit(name, ",\\", '_'); /* they separate the kernel's options */
+    g_autofree char *options = g_strdup_printf(
+        "fsname=%s,subtype=mailfs,default_permissions,nosuid,nodev,noatime%s%s", name,
+        config->read_only ? ",ro" : "", config->allow_other ? ",allow_other" : "");
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    fuse_opt_add_arg(&args, "mailfs");
+    fuse_opt_add_arg(&args, "-o");
+    fuse_opt_add_arg(&args, options);
+    if (config->debug)
+        fuse_opt_add_arg(&args, "-d");
+    struct fuse_session *session =
+        fuse_session_new(&args, &ops_table, sizeof(ops_table), &mount->fs);
+    fuse_opt_free_args(&args);
+    return session;
+}
+
+static gboolean mount_session(Mount *mount, const char *point, GError **error)
+{
+    Fs *fs = &mount->fs;
+    fs->session = new_session(mount);
+    if (!fs->session || fuse_session_mount(fs->session, point) != 0) {
+        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
+                    "%s cannot be mounted: is /dev/fuse there, is fuse3 installed, and may you "
+                    "write to the mount point?",
+                    point);
+        return FALSE;
+    }
+    fs->notifier = notifier_new(fs->session);
+    fs->seen = seen_new(fs);
+    loop_attach(fs);
+    return TRUE;
+}
+
+/* ---- end ---- */
+
+static gboolean end_waited(gpointer data)
+{
+    gboolean *over = data;
+    *over = TRUE;
+    return G_SOURCE_REMOVE;
+}
+
+typedef struct {
+    Waiter waiter;
+    gboolean woken;
+} EndWaiter;
+
+static void end_woken(Waiter *waiter, const GError *error)
+{
+    ((EndWaiter *)waiter)->woken = TRUE;
+}
+
+/* Everything pending is sent before the daemon goes, or it says what is left. */
+static void send_the_rest(Mount *mount)
+{
+    Account *account = mount->fs.account;
+    EndWaiter end = {.waiter = {.wake = end_woken}};
+    gboolean over = FALSE;
+    guint timer = g_timeout_add_seconds(WAIT_AT_END, end_waited, &over);
+    account_forget_all(account);
+    while (!over) {
+        g_autoptr(GError) error = NULL;
+        end.woken = FALSE;
+        if (account_flush(account, &end.waiter, &error) != ACCOUNT_WAIT)
+            break;
+        while (!end.woken && !over)
+            g_main_context_iteration(NULL, TRUE);
+        waiter_cancel(&end.waiter);
+    }
+    if (!over)
+        g_source_remove(timer);
+    if (account_pending(account) > 0)
+        g_warning("%u changes are not on the server yet: they are kept, and sent by the next "
+                  "mount of this account",
+                  account_pending(account));
+}
+
+static gboolean signalled(gpointer data)
+{
+    Mount *mount = data;
+    mount->signalled = TRUE;
+    g_main_loop_quit(mount->fs.loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static void mount_close(Mount *mount)
+{
+    Fs *fs = &mount->fs;
+    if (fs->session) {
+        requests_drain(fs);
+        fuse_session_unmount(fs->session);
+        g_clear_handle_id(&fs->parked_timer, g_source_remove);
+        notifier_free(fs->notifier);
+        fs->notifier = NULL;
+    }
+    control_free(fs->control);
+    seen_free(fs->seen);
+    fs->seen = NULL;
+    if (fs->loop)
+        send_the_rest(mount);
+    account_free(fs->account);
+    if (fs->session)
+        fuse_session_destroy(fs->session);
+    inodes_free(fs->inodes);
+    if (fs->listed)
+        g_hash_table_unref(fs->listed);
+    g_clear_pointer(&fs->loop, g_main_loop_unref);
+    for (guint i = 0; i < G_N_ELEMENTS(mount->signals); i++)
+        g_clear_handle_id(&mount->signals[i], g_source_remove);
+    g_clear_error(&mount->start_error);
+}
+
+static gboolean mount_open(Mount *mount, Secret *secret, gboolean is_token, char **warning,
+                           GError **error)
+{
+    Fs *fs = &mount->fs;
+    fs->config = mount->config;
+    fs->inodes = inodes_new();
+    fs->listed = g_hash_table_new_full(g_direct_hash, NULL, NULL, g_free);
+    g_queue_init(&fs->parked);
+    g_autofree char *point = mount_check_point(mount->config->mountpoint, error);
+    if (!point) {
+        secret_free(secret);
+        return FALSE;
+    }
+    fs->account = open_account(mount, secret, is_token, error);
+    if (!fs->account || !reach_server(mount, warning, error))
+        return FALSE;
+    fs->control = control_new(fs, point, error);
+    return fs->control && mount_session(mount, point, error);
+}
+
+int mount_run(const Config *config, Secret *secret, gboolean is_token, MountReady ready,
+              gpointer data)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    Mount mount = {.config = config};
+    g_autoptr(GError) error = NULL;
+    g_autofree char *warning = NULL;
+    if (!mount_open(&mount, secret, is_token, &warning, &error)) {
+        ready(error, NULL, data);
+        mount_close(&mount);
+        return 1;
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++)
+        mount.signals[i] = g_unix_signal_add(ends[i], signalled, &mount);
+    mount.fs.loop = g_main_loop_new(NULL, FALSE);
+    ready(NULL, warning, data);
+    g_main_loop_run(mount.fs.loop);
+    mount_close(&mount);
+    return 0;
+}

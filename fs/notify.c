@@ -1,0 +1,138 @@
+#include "notify.h"
+
+#include <string.h>
+
+typedef enum { NOTICE_ATTRIBUTES, NOTICE_CONTENT, NOTICE_ENTRY, NOTICE_QUIT } NoticeKind;
+
+typedef struct {
+    NoticeKind kind;
+    guint64 inode; /* for an entry: of its directory */
+    char *name;
+} Notice;
+
+struct Notifier {
+    struct fuse_session *session;
+    GAsyncQueue *queue;
+    GThread *thread;
+    GHashTable *held;    /* inode -> unanswered requests */
+    GHashTable *waiting; /* inode -> GQueue of Notice */
+};
+
+static void notice_free(Notice *notice)
+{
+    g_free(notice->name);
+    g_free(notice);
+}
+
+/* What the kernel answers is of no interest: an inode or a name that it does not have is fine. */
+static gpointer write_notices(gpointer data)
+{
+    Notifier *notifier = data;
+    for (;;) {
+        Notice *notice = g_async_queue_pop(notifier->queue);
+        NoticeKind kind = notice->kind;
+        if (kind == NOTICE_ATTRIBUTES)
+            fuse_lowlevel_notify_inval_inode(notifier->session, notice->inode, -1, 0);
+        else if (kind == NOTICE_CONTENT)
+            fuse_lowlevel_notify_inval_inode(notifier->session, notice->inode, 0, 0);
+        else if (kind == NOTICE_ENTRY)
+            fuse_lowlevel_notify_inval_entry(notifier->session, notice->inode, notice->name,
+                                             strlen(notice->name));
+        notice_free(notice);
+        if (kind == NOTICE_QUIT)
+            return NULL;
+    }
+}
+
+static void free_waiting(gpointer data)
+{
+    g_queue_free_full(data, (GDestroyNotify)notice_free);
+}
+
+Notifier *notifier_new(struct fuse_session *session)
+{
+    Notifier *notifier = g_new0(Notifier, 1);
+    notifier->session = session;
+    notifier->queue = g_async_queue_new();
+    notifier->held = g_hash_table_new(g_direct_hash, NULL);
+    notifier->waiting = g_hash_table_new_full(g_direct_hash, NULL, NULL, free_waiting);
+    notifier->thread = g_thread_new("notifier", write_notices, notifier);
+    return notifier;
+}
+
+void notifier_free(Notifier *notifier)
+{
+    if (!notifier)
+        return;
+    Notice *quit = g_new0(Notice, 1);
+    quit->kind = NOTICE_QUIT;
+    g_async_queue_push(notifier->queue, quit);
+    g_thread_join(notifier->thread);
+    g_async_queue_unref(notifier->queue);
+    g_hash_table_unref(notifier->held);
+    g_hash_table_unref(notifier->waiting);
+    g_free(notifier);
+}
+
+static void post(Notifier *notifier, NoticeKind kind, guint64 inode, const char *name)
+{
+    gpointer key = GSIZE_TO_POINTER(inode);
+    Notice *notice = g_new0(Notice, 1);
+    notice->kind = kind;
+    notice->inode = inode;
+    notice->name = g_strdup(name);
+    if (!g_hash_table_contains(notifier->held, key)) {
+        g_async_queue_push(notifier->queue, notice);
+        return;
+    }
+    GQueue *waiting = g_hash_table_lookup(notifier->waiting, key);
+    if (!waiting) {
+        waiting = g_queue_new();
+        g_hash_table_insert(notifier->waiting, key, waiting);
+    }
+    g_queue_push_tail(waiting, notice);
+}
+
+void notifier_attributes(Notifier *notifier, guint64 inode)
+{
+    post(notifier, NOTICE_ATTRIBUTES, inode, NULL);
+}
+
+void notifier_content(Notifier *notifier, guint64 inode)
+{
+    post(notifier, NOTICE_CONTENT, inode, NULL);
+}
+
+void notifier_entry(Notifier *notifier, guint64 parent, const char *name)
+{
+    post(notifier, NOTICE_ENTRY, parent, name);
+}
+
+void notifier_hold(Notifier *notifier, guint64 inode)
+{
+    if (inode == 0)
+        return;
+    gpointer key = GSIZE_TO_POINTER(inode);
+    gsize count = GPOINTER_TO_SIZE(g_hash_table_lookup(notifier->held, key));
+    g_hash_table_insert(notifier->held, key, GSIZE_TO_POINTER(count + 1));
+}
+
+void notifier_release(Notifier *notifier, guint64 inode)
+{
+    if (inode == 0)
+        return;
+    gpointer key = GSIZE_TO_POINTER(inode);
+    gsize count = GPOINTER_TO_SIZE(g_hash_table_lookup(notifier->held, key));
+    if (count > 1) {
+        g_hash_table_insert(notifier->held, key, GSIZE_TO_POINTER(count - 1));
+        return;
+    }
+    g_hash_table_remove(notifier->held, key);
+    GQueue *waiting = g_hash_table_lookup(notifier->waiting, key);
+    if (!waiting)
+        return;
+    Notice *notice;
+    while ((notice = g_queue_pop_head(waiting)))
+        g_async_queue_push(notifier->queue, notice);
+    g_hash_table_remove(notifier->waiting, key);
+}

@@ -1,0 +1,385 @@
+/* Thin: an operation finds its folder and message, asks the account, and answers or parks.
+ *
+ * open, release and flush are missing on purpose. Without them the kernel asks once, learns that
+ * there is nothing to do (ENOSYS), and from then on opens and closes files without a message. What
+ * would hang in open() hangs in the first READ. */
+#include "ops.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dir.h"
+#include "notify.h"
+#include "park.h"
+#include "reply.h"
+#include "seen.h"
+#include "view-eml.h"
+
+static Fs *fs_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+static void op_init(void *data, struct fuse_conn_info *conn)
+{
+    /* READDIRPLUS always: its automatic mode costs a LOOKUP a file on a first find. An O_TRUNC must
+     * arrive as SETATTR, where it can be refused. Splicing gains nothing for small files. */
+    conn->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC |
+                              FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+                              FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE |
+                              FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_FLOCK_LOCKS |
+                              FUSE_CAP_POSIX_LOCKS);
+    conn->want |= conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_NO_OPEN_SUPPORT |
+                                   FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS |
+                                   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA);
+    conn->max_background = 64;
+    conn->congestion_threshold = 48;
+}
+
+/* ---- lookup, getattr ---- */
+
+static void reply_folder(Request *request, const Folder *folder)
+{
+    struct fuse_entry_param entry = {.ino = eml_folder_inode(folder),
+                                     .attr_timeout = FS_FOREVER,
+                                     .entry_timeout = FS_FOREVER};
+    eml_folder_attr(request->fs, folder, &entry.attr);
+    reply_entry(request->fs, request->req, &entry);
+}
+
+static void reply_message(Request *request, Folder *folder, MailUid uid)
+{
+    struct fuse_entry_param entry = {.ino = inode_make(VIEW_EML, folder_row(folder), uid),
+                                     .entry_timeout = FS_FOREVER};
+    eml_message_attr(request->fs, folder, uid, &entry.attr, &entry.attr_timeout);
+    reply_entry(request->fs, request->req, &entry);
+}
+
+/* The kernel locks the directory meanwhile, so this waits only while nothing of it is known. */
+static AccountReply lookup_refresh(Request *request, Folder *parent, GError **error)
+{
+    Account *account = request->fs->account;
+    if (!folder_next_child(account_root(account), 0))
+        return account_refresh_folders(account, &request->waiter, error);
+    if (folder_row(parent) == 0 || !g_str_has_suffix(request->name, EML_SUFFIX))
+        return ACCOUNT_READY;
+    return account_refresh_messages(account, parent, TRUE, &request->waiter, error);
+}
+
+static gboolean lookup_attempt(Request *request, const GError *woken_by)
+{
+    Fs *fs = request->fs;
+    g_autoptr(GError) error = NULL;
+    Folder *parent = eml_folder(fs, request->inode);
+    Folder *child = parent ? folder_child(parent, request->name) : NULL;
+    const Message *message = parent && !child ? eml_lookup(fs, parent, request->name) : NULL;
+    if (child) {
+        reply_folder(request, child);
+        return TRUE;
+    }
+    if (message) {
+        reply_message(request, parent, message->uid);
+        return TRUE;
+    }
+    if (!parent) {
+        reply_code(request->req, ENOENT);
+        return TRUE;
+    }
+    if (!woken_by) {
+        AccountReply reply = lookup_refresh(request, parent, &error);
+        if (reply == ACCOUNT_WAIT)
+            return FALSE;
+        if (reply == ACCOUNT_READY) {
+            reply_code(request->req, ENOENT);
+            return TRUE;
+        }
+    }
+    reply_error(fs, request->req, "lookup", request->inode, woken_by ? woken_by : error);
+    return TRUE;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    Fs *fs = fs_of(req);
+    fs->counts[COUNT_LOOKUP]++;
+    Request *request = request_new(fs, req, "lookup", parent, lookup_attempt);
+    request->holds = parent;
+    request->name = g_strdup(name);
+    request_run(request);
+}
+
+static void forget_one(Fs *fs, guint64 inode, guint64 count)
+{
+    fs->counts[COUNT_FORGET]++;
+    if (!inodes_forget(fs->inodes, inode, count) || inode_uid(inode) == 0)
+        return;
+    Folder *folder = eml_folder(fs, inode);
+    if (folder)
+        account_forget(fs->account, folder, inode_uid(inode));
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t inode, uint64_t count)
+{
+    forget_one(fs_of(req), inode, count);
+    reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        forget_one(fs_of(req), forgets[i].ino, forgets[i].nlookup);
+    reply_none(req);
+}
+
+/* A size that is not certain is not guessed: the message's own length is asked for. Where that cannot be
+ * had (offline), nobody can read the message either, and the server's claim is as good as any. */
+static gboolean getattr_attempt(Request *request, const GError *woken_by)
+{
+    Fs *fs = request->fs;
+    g_autoptr(GError) error = NULL;
+    struct stat attr;
+    double timeout = FS_FOREVER;
+    guint64 length;
+    MailUid uid = inode_uid(request->inode);
+    Folder *folder = eml_folder(fs, request->inode);
+    if (folder && uid == 0) {
+        eml_folder_attr(fs, folder, &attr);
+        reply_attr(request->req, &attr, timeout);
+        return TRUE;
+    }
+    if (!folder || !eml_message_attr(fs, folder, uid, &attr, &timeout)) {
+        reply_code(request->req, folder ? ENOENT : ESTALE);
+        return TRUE;
+    }
+    if (timeout == 0 && !woken_by) {
+        AccountReply reply =
+            account_length(fs->account, folder, uid, &request->waiter, &length, &error);
+        if (reply == ACCOUNT_WAIT)
+            return FALSE;
+        if (reply == ACCOUNT_READY)
+            attr.st_size = (off_t)length;
+    }
+    reply_attr(request->req, &attr, timeout);
+    return TRUE;
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
+{
+    Fs *fs = fs_of(req);
+    fs->counts[COUNT_GETATTR]++;
+    Request *request = request_new(fs, req, "getattr", inode, getattr_attempt);
+    request->holds = inode;
+    request_run(request);
+}
+
+/* ---- read ---- */
+
+static void answer_read(Request *request, const BodySpan *span)
+{
+    if (span->size == 0) {
+        reply_buffer(request->req, NULL, 0);
+        return;
+    }
+    g_autofree char *bytes = g_malloc(span->size);
+    gsize have = 0;
+    while (have < span->size) {
+        ssize_t got =
+            pread(span->fd, bytes + have, span->size - have, (off_t)(span->offset + have));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            reply_code(request->req, EIO); /* never less than what is there */
+            return;
+        }
+        have += (gsize)got;
+    }
+    reply_buffer(request->req, bytes, have);
+}
+
+static gboolean read_attempt(Request *request, const GError *woken_by)
+{
+    Fs *fs = request->fs;
+    g_autoptr(GError) error = NULL;
+    BodySpan span;
+    MessageInfo info;
+    MailUid uid = inode_uid(request->inode);
+    Folder *folder = eml_folder(fs, request->inode);
+    if (!folder) {
+        reply_code(request->req, ESTALE);
+        return TRUE;
+    }
+    if (woken_by) {
+        reply_error(fs, request->req, "read", request->inode, woken_by);
+        return TRUE;
+    }
+    AccountReply reply = account_read(fs->account, folder, uid, request->offset, request->size,
+                                      &request->waiter, &span, &error);
+    if (reply == ACCOUNT_WAIT)
+        return FALSE;
+    if (reply == ACCOUNT_FAILED) {
+        reply_error(fs, request->req, "read", request->inode, error);
+        return TRUE;
+    }
+    answer_read(request, &span);
+    gboolean end = account_message(fs->account, folder, uid, &info) &&
+                   request->offset + span.size >= info.size;
+    seen_read(fs->seen, folder, uid, request->inode, request->pid, end);
+    return TRUE;
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset,
+                    struct fuse_file_info *info)
+{
+    Fs *fs = fs_of(req);
+    fs->counts[COUNT_READ]++;
+    Request *request = request_new(fs, req, "read", inode, read_attempt);
+    request->holds = inode;
+    request->offset = (guint64)offset;
+    request->size = size;
+    request_run(request);
+}
+
+/* ---- unlink ---- */
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    Fs *fs = fs_of(req);
+    g_autoptr(GError) error = NULL;
+    Folder *folder = eml_folder(fs, parent);
+    const Message *message = folder ? eml_lookup(fs, folder, name) : NULL;
+    fs->counts[COUNT_UNLINK]++;
+    if (!message)
+        reply_code(req, ENOENT);
+    else if (fs->config->delete_policy == CONFIG_DELETE_REFUSE)
+        reply_code(req, EPERM);
+    else if (account_remove(fs->account, folder, message->uid, &error))
+        reply_code(req, 0);
+    else
+        reply_error(fs, req, "unlink", parent, error);
+}
+
+/* ---- what messages and folders do not allow ---- */
+
+static void refuse(fuse_req_t req)
+{
+    fs_of(req)->counts[COUNT_REFUSED]++;
+    reply_code(req, EPERM);
+}
+
+/* A shared mapping may have dirtied pages that the kernel would go on showing. */
+static void op_write(fuse_req_t req, fuse_ino_t inode, const char *bytes, size_t size,
+                     off_t offset, struct fuse_file_info *info)
+{
+    Fs *fs = fs_of(req);
+    refuse(req);
+    notifier_content(fs->notifier, inode);
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t inode, struct stat *attr, int to_set,
+                       struct fuse_file_info *info)
+{
+    refuse(req);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+    refuse(req);
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *info)
+{
+    refuse(req);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    refuse(req);
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    refuse(req);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    refuse(req);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t inode, fuse_ino_t parent, const char *name)
+{
+    refuse(req);
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                      const char *new_name, unsigned int flags)
+{
+    refuse(req);
+}
+
+/* ---- statfs, fsync ---- */
+
+static void op_statfs(fuse_req_t req, fuse_ino_t inode)
+{
+    /* Ample: programs look here before they copy, and only the server knows. */
+    struct statvfs stat = {.f_bsize = 4096,
+                           .f_frsize = 4096,
+                           .f_blocks = G_GUINT64_CONSTANT(1) << 30,
+                           .f_bfree = G_GUINT64_CONSTANT(1) << 29,
+                           .f_bavail = G_GUINT64_CONSTANT(1) << 29,
+                           .f_files = G_MAXUINT32,
+                           .f_ffree = G_MAXUINT32 / 2,
+                           .f_namemax = 255};
+    fs_of(req)->counts[COUNT_STATFS]++;
+    reply_statfs(req, &stat);
+}
+
+/* What was changed is on the server when fsync returns. */
+static gboolean fsync_attempt(Request *request, const GError *woken_by)
+{
+    g_autoptr(GError) error = NULL;
+    AccountReply reply = ACCOUNT_FAILED;
+    if (!woken_by)
+        reply = account_flush(request->fs->account, &request->waiter, &error);
+    if (reply == ACCOUNT_WAIT)
+        return FALSE;
+    if (reply == ACCOUNT_READY)
+        reply_code(request->req, 0);
+    else
+        reply_error(request->fs, request->req, "fsync", request->inode,
+                    woken_by ? woken_by : error);
+    return TRUE;
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t inode, int only_data, struct fuse_file_info *info)
+{
+    Fs *fs = fs_of(req);
+    fs->counts[COUNT_OTHER]++;
+    request_run(request_new(fs, req, "fsync", inode, fsync_attempt));
+}
+
+const struct fuse_lowlevel_ops ops_table = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .mknod = op_mknod,
+    .create = op_create,
+    .mkdir = op_mkdir,
+    .rmdir = op_rmdir,
+    .symlink = op_symlink,
+    .link = op_link,
+    .rename = op_rename,
+    .unlink = op_unlink,
+    .read = op_read,
+    .write = op_write,
+    .opendir = dir_open,
+    .readdirplus = dir_read_plus,
+    .statfs = op_statfs,
+    .fsync = op_fsync,
+    .fsyncdir = op_fsync,
+};

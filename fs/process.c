@@ -1,0 +1,60 @@
+#include "process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BIT(signal) (G_GUINT64_CONSTANT(1) << ((signal) - 1))
+
+static gboolean read_proc(pid_t pid, const char *file, char *text, gsize size)
+{
+    char path[64];
+    g_snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+    FILE *stream = fopen(path, "re");
+    if (!stream)
+        return FALSE;
+    gsize length = fread(text, 1, size - 1, stream);
+    fclose(stream);
+    text[length] = '\0';
+    return length > 0;
+}
+
+/* The value of a line "Key:\tvalue" of /proc/PID/status, in the given base. */
+static guint64 status_value(const char *status, const char *key, int base)
+{
+    const char *line = strstr(status, key);
+    return line ? strtoull(line + strlen(key), NULL, base) : 0;
+}
+
+gboolean process_name(pid_t tid, char name[16])
+{
+    char status[4096];
+    if (tid <= 0 || !read_proc(tid, "status", status, sizeof(status)))
+        return FALSE;
+    /* The kernel names the thread that asks; people know the program by its first one. */
+    pid_t program = (pid_t)status_value(status, "\nTgid:", 10);
+    if (!read_proc(program, "comm", name, 16))
+        return FALSE;
+    g_strchomp(name);
+    return TRUE;
+}
+
+gboolean process_is_dying(pid_t tid)
+{
+    char status[4096];
+    if (tid <= 0)
+        return FALSE; /* the kernel itself, or another PID namespace */
+    if (!read_proc(tid, "status", status, sizeof(status)))
+        return TRUE;
+    guint64 pending = status_value(status, "\nSigPnd:", 16) | status_value(status, "\nShdPnd:", 16);
+    guint64 caught = status_value(status, "\nSigCgt:", 16);
+    guint64 ignored = status_value(status, "\nSigIgn:", 16);
+    guint64 blocked = status_value(status, "\nSigBlk:", 16);
+    /* These do nothing, or stop, by default. */
+    guint64 harmless = BIT(SIGCHLD) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGCONT) | BIT(SIGSTOP) |
+                       BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU);
+    guint64 give_up = BIT(SIGINT) | BIT(SIGTERM) | BIT(SIGALRM);
+    pending &= ~(blocked | ignored | harmless);
+    return (pending & BIT(SIGKILL)) || (pending & ~caught) || (pending & give_up);
+}

@@ -1,0 +1,11 @@
+/* process.h: what /proc tells of the program behind a request. */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+/* The name (comm) of the program that a thread belongs to; FALSE when it is gone or hidden. */
+gboolean process_name(pid_t tid, char name[16]);
+/* Whether a signal is pending that will end it: one that it neither catches nor ignores nor blocks, or
+ * SIGINT, SIGTERM or SIGALRM, which mean "give up" to programs that catch them too; or it is gone. */
+gboolean process_is_dying(pid_t tid);

@@ -1,0 +1,73 @@
+#include "view-eml.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "names.h"
+
+Folder *eml_folder(Fs *fs, guint64 inode)
+{
+    return inode_view(inode) == VIEW_EML ? account_folder(fs->account, inode_row(inode)) : NULL;
+}
+
+guint64 eml_folder_inode(const Folder *folder)
+{
+    return inode_make(VIEW_EML, folder_row(folder), 0);
+}
+
+static void attr_owner(struct stat *attr)
+{
+    attr->st_uid = getuid();
+    attr->st_gid = getgid();
+    attr->st_blksize = 128 * 1024;
+}
+
+void eml_folder_attr(Fs *fs, const Folder *folder, struct stat *attr)
+{
+    *attr = (struct stat){.st_ino = eml_folder_inode(folder),
+                          .st_mode = S_IFDIR | (fs->config->read_only ? 0500 : 0700),
+                          .st_nlink = 1}; /* 1: find and fts do not count subdirectories by it */
+    attr_owner(attr);
+    attr->st_atime = attr->st_mtime = attr->st_ctime = folder_changed(folder);
+}
+
+gboolean eml_message_attr(Fs *fs, Folder *folder, MailUid uid, struct stat *attr, double *timeout)
+{
+    MessageInfo info;
+    if (!account_message(fs->account, folder, uid, &info))
+        return FALSE;
+    *attr = (struct stat){.st_ino = inode_make(VIEW_EML, folder_row(folder), uid),
+                          .st_mode = S_IFREG | (fs->config->read_only ? 0400 : 0600),
+                          .st_nlink = info.removed ? 0 : 1,
+                          .st_size = (off_t)MIN(info.size, (guint64)G_MAXINT64)};
+    attr_owner(attr);
+    attr->st_blocks = attr->st_size / 512 + (attr->st_size % 512 != 0);
+    attr->st_mtime = attr->st_atime = info.date;
+    attr->st_ctime = info.changed;
+    *timeout = info.certain ? FS_FOREVER : 0;
+    return TRUE;
+}
+
+void eml_name(Fs *fs, const Message *message, char *out)
+{
+    if (fs->config->names_uid)
+        names_uid(out, message->uid, EML_SUFFIX);
+    else
+        names_message(out, message->uid, message->date, message->from, message->subject,
+                      EML_SUFFIX);
+}
+
+const Message *eml_lookup(Fs *fs, Folder *folder, const char *name)
+{
+    MailUid uid = names_parse_uid(name, EML_SUFFIX);
+    if (uid == 0 || !folder_selectable(folder))
+        return NULL;
+    const Message *message = mailbox_find(folder_mailbox(folder), uid);
+    if (!message || !message_visible(folder, message))
+        return NULL;
+    if (names_is_bare(name, EML_SUFFIX))
+        return message;
+    char proper[NAMES_MAX + 1];
+    eml_name(fs, message, proper);
+    return strcmp(name, proper) == 0 ? message : NULL;
+}

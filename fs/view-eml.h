@@ -1,0 +1,17 @@
+/* view-eml.h: the tree as it is mounted: folders are directories, messages are files. */
+#pragma once
+
+#include "fs.h"
+
+#define EML_SUFFIX ".eml"
+
+/* The folder that an inode is in, or is; NULL when there is none (any more). */
+Folder *eml_folder(Fs *fs, guint64 inode);
+guint64 eml_folder_inode(const Folder *folder);
+void eml_folder_attr(Fs *fs, const Folder *folder, struct stat *attr);
+/* FALSE: no such message. *timeout: how long the kernel may believe it. */
+gboolean eml_message_attr(Fs *fs, Folder *folder, MailUid uid, struct stat *attr, double *timeout);
+/* A message's name; out holds NAMES_MAX + 1 bytes. */
+void eml_name(Fs *fs, const Message *message, char *out);
+/* The visible message that a name stands for, or NULL. */
+const Message *eml_lookup(Fs *fs, Folder *folder, const char *name);
