@@ -246,6 +246,9 @@ static void group_end(Group *group, Ending ending, const char *why)
 {
     Journal *journal = group->journal;
     g_autoptr(GPtrArray) changes = g_ptr_array_ref(group->changes);
+    Folder *target = group->target ? account_folder(journal->account, group->target) : NULL;
+    if (target)
+        target->dirty = TRUE; /* who looks there next shall see what came */
     group_release(group);
     account_batch(journal->account);
     for (guint i = 0; i < changes->len; i++)

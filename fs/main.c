@@ -112,14 +112,18 @@ static int mount_in_background(const Config *config, Secret *secret, gboolean is
     }
     pid_t child = fork();
     if (child != 0) {
+        int why = errno;
         close(ends[1]);
-        secret_free(secret);
-        if (child > 0)
+        if (child > 0) {
+            secret_let_go(secret);
             return await_verdict(ends[0]);
-        say(g_strerror(errno));
+        }
+        secret_free(secret);
+        say(g_strerror(why));
         return 1;
     }
     close(ends[0]);
+    secret_forked(secret);
     setsid();
     if (chdir("/") != 0)
         return 1;

@@ -327,10 +327,10 @@ static void op_statfs(fuse_req_t req, fuse_ino_t inode)
     struct statvfs stat = {.f_bsize = 4096,
                            .f_frsize = 4096,
                            .f_blocks = G_GUINT64_CONSTANT(1) << 30,
-                           .f_bfree = G_GUINT64_CONSTANT(1) << 29,
-                           .f_bavail = G_GUINT64_CONSTANT(1) << 29,
+                           .f_bfree = G_GUINT64_CONSTANT(1) << 30,
+                           .f_bavail = G_GUINT64_CONSTANT(1) << 30,
                            .f_files = G_MAXUINT32,
-                           .f_ffree = G_MAXUINT32 / 2,
+                           .f_ffree = G_MAXUINT32,
                            .f_namemax = 255};
     fs_of(req)->counts[COUNT_STATFS]++;
     reply_statfs(req, &stat);

@@ -6,7 +6,7 @@
 /* No server's challenge comes near this. */
 #define MAX_CHALLENGE (64 * 1024)
 /* SCRAM makes the client compute as many hashes as the server likes, on the main loop. This many
- * cost about a second; what servers use is far below. */
+ * cost about half a second; what servers use is far below. */
 #define MAX_ITERATIONS 600000
 
 typedef enum {

@@ -17,6 +17,7 @@ struct Secret {
     char *text;
     gsize size;
     gsize mapped;
+    gboolean shared; /* hidden pages stay one and the same over a fork */
 };
 
 /* Pages that even the kernel's own direct map leaves out; NULL where it has none of them (before
@@ -36,13 +37,18 @@ static char *map_hidden(gsize size)
 }
 
 /* Ordinary pages, kept out of the swap and of core files as far as the system lets us. */
+static void lock(void *memory, gsize size)
+{
+    if (mlock(memory, size) != 0)
+        g_debug("cannot lock the memory of a password: %s", g_strerror(errno));
+}
+
 static char *map_locked(gsize size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
-    if (mlock(memory, size) != 0)
-        g_debug("cannot lock the memory of a password: %s", g_strerror(errno));
+    lock(memory, size);
     if (madvise(memory, size, MADV_DONTDUMP) != 0)
         g_debug("cannot keep a password out of core files: %s", g_strerror(errno));
     return memory;
@@ -55,6 +61,7 @@ Secret *secret_new(char *text, gsize size)
     char *memory = NULL;
     if (size <= MAX_SIZE)
         memory = map_hidden(mapped);
+    gboolean shared = memory != NULL;
     if (!memory && size <= MAX_SIZE)
         memory = map_locked(mapped);
     if (memory && size > 0)
@@ -67,6 +74,7 @@ Secret *secret_new(char *text, gsize size)
     secret->text = memory;
     secret->size = size;
     secret->mapped = mapped;
+    secret->shared = shared;
     return secret;
 }
 
@@ -75,6 +83,21 @@ void secret_free(Secret *secret)
     if (!secret)
         return;
     secret_wipe(secret->text, secret->mapped);
+    secret_let_go(secret);
+}
+
+void secret_forked(Secret *secret)
+{
+    if (secret && !secret->shared)
+        lock(secret->text, secret->mapped); /* a lock does not outlive the fork */
+}
+
+void secret_let_go(Secret *secret)
+{
+    if (!secret)
+        return;
+    if (!secret->shared)
+        secret_wipe(secret->text, secret->mapped);
     munmap(secret->text, secret->mapped);
     g_free(secret);
 }
