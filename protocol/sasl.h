@@ -13,7 +13,7 @@ typedef struct {
     const Secret *secret;  /* the password, or the token when `is_token`; NULL for EXTERNAL */
     gboolean is_token;     /* then only OAUTHBEARER and XOAUTH2 are candidates */
     gboolean encrypted;    /* TLS, a tunnel or loopback: PLAIN, LOGIN and tokens only then */
-    const char *wanted;    /* the mechanism that auth= names (any case), or NULL for the strongest */
+    const char *wanted;    /* what auth= names (any case), or NULL for the strongest */
 } SaslConfig;
 
 typedef struct Sasl Sasl;

@@ -38,9 +38,9 @@ typedef struct {
      * call, and a bounded number of calls for each turn of the loop. */
     gsize (*received)(Stream *stream, const guint8 *bytes, gsize size, gpointer data);
     /* The stream is dead: error is MAIL_ERROR_OFFLINE (refused, unreachable, no such host, closed
-     * by the peer), MAIL_ERROR_TIMEOUT (connect), MAIL_ERROR_TLS (with a message that names what is wrong
-     * with the certificate, and what to do), MAIL_ERROR_PROTOCOL (bad DEFLATE, plain bytes before
-     * TLS). Comes once; owned by the stream. */
+     * by the peer), MAIL_ERROR_TIMEOUT (connect), MAIL_ERROR_TLS (with a message that names what is
+     * wrong with the certificate, and what to do), MAIL_ERROR_PROTOCOL (bad DEFLATE, plain bytes
+     * before TLS). Comes once; owned by the stream. */
     void (*failed)(Stream *stream, const GError *error, gpointer data);
 } StreamFuncs;
 

@@ -653,8 +653,7 @@ static void test_closed_by_peer(void)
     assert_got(client, "* BYE too many connections\r\n");
 }
 
-/* A write into a connection that the peer has reset must not kill by SIGPIPE, and what the peer
- * said before is still received. */
+/* Writing into a connection that the peer has reset does no harm. */
 static void test_write_to_closed(void)
 {
     g_autoptr(Server) server = server_run(serve_goodbye, NULL);
@@ -1239,6 +1238,28 @@ static void test_tunnel(void)
     exchange_large(client, 2 * 1024 * 1024);
 }
 
+/* A write to a command that has ended must not kill by SIGPIPE, which GIO only happens to ignore.
+ */
+static void test_tunnel_write_to_ended(void)
+{
+    static const char *const argv[] = {"echo", "bye", NULL};
+    StreamConfig config = tunnel_to(argv);
+    g_autoptr(Client) client = client_new(&config);
+    stream_pause(client->stream, TRUE);
+    client_connect(client);
+    RUN_UNTIL(client->ready);
+    sighandler_t before = signal(SIGPIPE, SIG_DFL);
+    for (guint i = 0; i < 300; i++) {
+        client_say(client, "x");
+        run_idle();
+        g_usleep(1000);
+    }
+    signal(SIGPIPE, before);
+    stream_pause(client->stream, FALSE);
+    assert_failed(client, MAIL_ERROR_OFFLINE, "ended");
+    assert_got(client, "bye\n");
+}
+
 static void test_tunnel_missing(void)
 {
     static const char *const argv[] = {"/nonexistent/command", NULL};
@@ -1360,6 +1381,7 @@ int main(int argc, char **argv)
     g_test_add_func("/stream/bomb", test_bomb);
     g_test_add_func("/stream/broken-deflate", test_broken_deflate);
     g_test_add_func("/stream/tunnel", test_tunnel);
+    g_test_add_func("/stream/tunnel-write-to-ended", test_tunnel_write_to_ended);
     g_test_add_func("/stream/tunnel-missing", test_tunnel_missing);
     g_test_add_func("/stream/tunnel-complaint", test_tunnel_complaint);
     g_test_add_func("/stream/tunnel-killed", test_tunnel_killed);
