@@ -209,12 +209,13 @@ def test_folders_of_a_careless_server(home):
 def test_inbox_in_any_case(home):
     with MailServer({"INBOX": [Message(message(b"here"))]}) as server:
         server.hooks["LIST"] = lambda session, tag, rest: (
-            session.line('* LIST () "/" Inbox'), session.line('* LIST () "/" "inbox/Sub"'),
+            session.line('* LIST () "/" Inbox'), session.line('* LIST () "/" "INBOX/Sub"'),
             session.reply(tag))
-        server.folders["inbox/Sub"] = server.folders["INBOX/Sub"] = Folder()
+        server.folders["INBOX/Sub"] = Folder()
         mail = home.mount(server.url(), password=PASSWORD)
         assert mail.names("") == ["INBOX"]
         assert (mail.path / "INBOX/1.eml").read_bytes() == message(b"here")
+        assert (mail.path / "INBOX/Sub").is_dir()
         home.close()
 
 

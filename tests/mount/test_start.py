@@ -1,5 +1,6 @@
 """Starting, ending, and the account's settings from wherever they come."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -34,11 +35,14 @@ def test_signals_unmount(filled, mount, number, foreground):
 
 def test_a_signal_with_a_busy_mount_is_not_lost(filled, mount):
     mail = mount(filled, foreground=True)
-    with open(mail.path / "INBOX/1.eml", "rb") as file:
-        file.read(1)
+    descriptor = os.open(mail.path / "INBOX/1.eml", os.O_RDONLY)
+    try:
         os.kill(mail.pid, signal.SIGTERM)
         wait_until(lambda: not mounted(mail.path), what="the unmount")
-    assert mail.await_exit() == 0
+        assert mail.await_exit() == 0
+    finally:
+        with contextlib.suppress(OSError):  # the kernel may report the lost connection here
+            os.close(descriptor)
 
 
 def test_fusermount_in_the_foreground(filled, mount):

@@ -179,7 +179,7 @@ class Client:
         found = {}
         for line in self._check(self.imap.uid("FETCH", uid_set(uids),
                                               "(UID FLAGS RFC822.SIZE INTERNALDATE)")):
-            if not line:
+            if not line or b"RFC822.SIZE" not in line:  # told without being asked: a change of flags
                 continue
             uid = int(re.search(rb"UID (\d+)", line)[1])
             flags = set(re.search(rb"FLAGS \(([^)]*)\)", line)[1].decode().split())
