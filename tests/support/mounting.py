@@ -75,7 +75,9 @@ class Home:
             "HOME": str(self.home), "XDG_CACHE_HOME": str(self.cache),
             "XDG_RUNTIME_DIR": str(self.runtime), "XDG_CONFIG_HOME": str(self.config),
             "XDG_DATA_HOME": str(self.data), "G_DEBUG": "fatal-criticals",
-            "ASAN_OPTIONS": f"log_path={self.logs}/sanitizer:detect_leaks={leaks}",
+            # A small quarantine: what is freed must not count as memory in use.
+            "ASAN_OPTIONS": f"log_path={self.logs}/sanitizer:detect_leaks={leaks}:"
+                            "quarantine_size_mb=8",
             "UBSAN_OPTIONS": f"log_path={self.logs}/sanitizer:print_stacktrace=1:halt_on_error=1",
         }
 
