@@ -64,8 +64,12 @@ static void remote_changed_state(RemoteState state, const GError *error, gpointe
         g_clear_error(&account->last_error);
         journal_kick(account->journal);
     }
-    if (state == REMOTE_OFFLINE)
-        wait_list_wake(&account->flush_waiters, error);
+    if (state == REMOTE_OFFLINE) {
+        g_autoptr(GError) waiting =
+            g_error_new(MAIL_ERROR, error->code, "%u changes wait for the server: %s",
+                        journal_pending(account->journal), error->message);
+        wait_list_wake(&account->flush_waiters, waiting);
+    }
     account->funcs->state(state, error, account->data);
 }
 
@@ -213,7 +217,7 @@ void account_describe(Account *account, GString *out)
     g_string_append_printf(out, "account: %s\n", account->config.identity);
     g_string_append_printf(out, "state: %s\n", states[remote_state(account->remote)]);
     if (account->last_error)
-        g_string_append_printf(out, "error: %s\n", account->last_error->message);
+        g_string_append_printf(out, "last-error: %s\n", account->last_error->message);
     remote_describe(account->remote, out);
     journal_describe(account->journal, out);
     g_string_append_printf(out, "folders: %u\n", folders);
@@ -343,15 +347,9 @@ gboolean account_remove(Account *account, Folder *folder, MailUid uid, GError **
 
 AccountReply account_flush(Account *account, Waiter *waiter, GError **error)
 {
-    guint pending = journal_pending(account->journal);
-    RemoteState state = remote_state(account->remote);
-    if (pending == 0)
+    if (journal_pending(account->journal) == 0)
         return ACCOUNT_READY;
-    if (state == REMOTE_OFFLINE || state == REMOTE_IDLE) {
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_OFFLINE,
-                    "%u changes wait for the server, which cannot be reached", pending);
-        return ACCOUNT_FAILED;
-    }
+    remote_wake(account->remote);
     journal_kick(account->journal);
     wait_list_add(&account->flush_waiters, waiter);
     return ACCOUNT_WAIT;

@@ -95,6 +95,9 @@ AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **
 AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean behind,
                                       Waiter *waiter, GError **error);
 
+/* Starts to bring a stale listing up to date; nobody waits for it yet. */
+void account_refresh_behind(Account *account, Folder *folder);
+
 /* ---- messages ---- */
 
 /* A message's attributes, also of one that was removed while the kernel holds it. */

@@ -354,18 +354,28 @@ void sync_cancel(Folder *folder)
     g_clear_pointer(&folder->sync, g_free);
 }
 
+static gboolean is_stale(const Account *account, const Folder *folder)
+{
+    return folder->refreshed == 0 || folder->dirty ||
+           g_get_monotonic_time() - folder->refreshed >= account_refresh_age(account);
+}
+
+void account_refresh_behind(Account *account, Folder *folder)
+{
+    if (folder_selectable(folder) && !folder->sync && is_stale(account, folder))
+        sync_start(folder);
+}
+
 AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean behind,
                                       Waiter *waiter, GError **error)
 {
     if (!folder_selectable(folder))
         return ACCOUNT_READY;
     folder_mailbox(folder); /* what cannot be read from the index counts as not listed */
-    gint64 age = g_get_monotonic_time() - folder->refreshed;
     gboolean first = folder->refreshed == 0;
     gboolean online = remote_state(account->remote) == REMOTE_ONLINE;
-    gboolean stale = first || folder->dirty || age >= account_refresh_age(account);
-    if (stale && !folder->sync)
-        sync_start(folder);
+    gboolean stale = is_stale(account, folder);
+    account_refresh_behind(account, folder);
     if (folder->listed && (!stale || first || behind || !online) && folder->verifying == 0)
         return ACCOUNT_READY;
     if (folder->verifying > 0 && !folder->sync && !online)

@@ -111,7 +111,7 @@ static void answer_sync(Client *client, const GError *woken_by)
     if (reply == ACCOUNT_READY)
         g_string_append(client->reply, "ok\n");
     else
-        g_string_append_printf(client->reply, "error: %s\n",
+        g_string_append_printf(client->reply, "failed: %s\n",
                                (woken_by ? woken_by : error)->message);
     answer(client);
 }
@@ -131,7 +131,7 @@ static void line_read(GObject *source, GAsyncResult *result, gpointer data)
     } else if (g_strcmp0(line, "sync") == 0) {
         answer_sync(client, NULL);
     } else {
-        g_string_append(client->reply, "error: no such command\n");
+        g_string_append(client->reply, "failed: no such command\n");
         answer(client);
     }
 }
@@ -237,8 +237,8 @@ static int print_reply(GDataInputStream *input)
         }
         if (strcmp(line, "ok") == 0)
             return 0;
-        if (g_str_has_prefix(line, "error: ")) {
-            fprintf(stderr, "mailfs: %s\n", line + strlen("error: "));
+        if (g_str_has_prefix(line, "failed: ")) {
+            fprintf(stderr, "mailfs: %s\n", line + strlen("failed: "));
             return 1;
         }
         printf("%s\n", line);

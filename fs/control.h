@@ -2,7 +2,7 @@
  * commands.
  *
  * One Unix socket (0600) for each mount, in $XDG_RUNTIME_DIR/mailfs/. A client sends one line, the
- * name of a command; the daemon answers with lines, the last of which is "ok" or "error: ...". */
+ * name of a command; the daemon answers with lines, the last of which is "ok" or "failed: ...". */
 #pragma once
 
 #include "fs.h"

@@ -21,14 +21,24 @@
 
 /* ---- opening ---- */
 
-/* A listing that cannot be refreshed is shown as it is known: offline is no reason to show less. */
+enum { STAGE_FOLDERS, STAGE_MESSAGES, STAGE_BOTH_WAITED };
+
+/* The folders and the messages are asked for together, and waited for one after the other, each
+ * once: what is stale again by then is fresh enough for this listing. */
 static AccountReply refresh(Request *request, Folder *folder, GError **error)
 {
     Account *account = request->fs->account;
-    AccountReply reply = account_refresh_folders(account, &request->waiter, error);
-    if (reply != ACCOUNT_READY || folder_row(folder) == 0)
+    AccountReply reply = ACCOUNT_READY;
+    if (request->stage == STAGE_FOLDERS) {
+        account_refresh_behind(account, folder);
+        request->stage = STAGE_MESSAGES;
+        reply = account_refresh_folders(account, &request->waiter, error);
+    }
+    if (reply != ACCOUNT_READY)
         return reply;
-    return account_refresh_messages(account, folder, request->woken, &request->waiter, error);
+    gboolean behind = request->stage == STAGE_BOTH_WAITED;
+    request->stage = STAGE_BOTH_WAITED;
+    return account_refresh_messages(account, folder, behind, &request->waiter, error);
 }
 
 static gboolean has_listing(Folder *folder)
@@ -43,17 +53,15 @@ static gboolean open_attempt(Request *request, const GError *woken_by)
     g_autoptr(GError) error = NULL;
     Folder *folder = eml_folder(fs, request->inode);
     if (!folder) {
-        reply_code(request->req, ENOENT);
+        reply_code(request->req, ESTALE); /* the kernel looks the path up afresh, and opens that */
         return TRUE;
     }
-    gboolean failed = woken_by != NULL;
-    if (!failed) {
-        AccountReply reply = refresh(request, folder, &error);
-        if (reply == ACCOUNT_WAIT)
-            return FALSE;
-        failed = reply == ACCOUNT_FAILED;
-    }
-    if (failed && !has_listing(folder)) {
+    /* A listing that cannot be refreshed is shown as it is known: offline is no reason to show
+     * less. */
+    AccountReply reply = woken_by ? ACCOUNT_FAILED : refresh(request, folder, &error);
+    if (reply == ACCOUNT_WAIT)
+        return FALSE;
+    if (reply == ACCOUNT_FAILED && !has_listing(folder)) {
         reply_error(fs, request->req, "listing", request->inode, woken_by ? woken_by : error);
         return TRUE;
     }

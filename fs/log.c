@@ -10,14 +10,18 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
                                   gpointer data)
 {
     const char *message = NULL;
+    gboolean ours = FALSE;
     gssize length = -1;
-    for (gsize i = 0; i < count; i++)
+    for (gsize i = 0; i < count; i++) {
         if (strcmp(fields[i].key, "MESSAGE") == 0) {
             message = fields[i].value;
             length = fields[i].length;
+        } else if (strcmp(fields[i].key, "GLIB_DOMAIN") == 0) {
+            ours = strcmp(fields[i].value, G_LOG_DOMAIN) == 0;
         }
+    }
     gboolean grave = level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING);
-    gboolean wanted = grave || log_debug ||
+    gboolean wanted = grave || (log_debug && ours) ||
                       ((log_verbose || log_syslog) &&
                        (level & (G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO)));
     if (!message || !wanted)

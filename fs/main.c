@@ -12,6 +12,7 @@
 #include "config.h"
 #include "control.h"
 #include "credentials.h"
+#include "imap-session.h"
 #include "log.h"
 #include "mount.h"
 #include "server.h"
@@ -189,6 +190,7 @@ int main(int argc, char **argv)
         return 0;
     }
     log_start(config->verbose, config->debug);
+    imap_session_debug = config->debug;
     hide_memory();
     return run(config);
 }

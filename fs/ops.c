@@ -1,8 +1,8 @@
 /* Thin: an operation finds its folder and message, asks the account, and answers or parks.
  *
- * open, release and flush are missing on purpose. Without them the kernel asks once, learns that
- * there is nothing to do (ENOSYS), and from then on opens and closes files without a message. What
- * would hang in open() hangs in the first READ. */
+ * There is no open, release or flush. The kernel asks once, learns that there is nothing to do
+ * (ENOSYS), and from then on opens and closes files without a message, keeping their pages. What would
+ * hang in open() hangs in the first READ. */
 #include "ops.h"
 
 #include <errno.h>
@@ -83,7 +83,7 @@ static gboolean lookup_attempt(Request *request, const GError *woken_by)
         return TRUE;
     }
     if (!parent) {
-        reply_code(request->req, ENOENT);
+        reply_code(request->req, ESTALE);
         return TRUE;
     }
     if (!woken_by) {
@@ -173,7 +173,13 @@ static void op_getattr(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *
     request_run(request);
 }
 
-/* ---- read ---- */
+/* ---- open, read ---- */
+
+static void op_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
+{
+    fs_of(req)->counts[COUNT_OPEN]++;
+    reply_code(req, ENOSYS);
+}
 
 static void answer_read(Request *request, const BodySpan *span)
 {
@@ -375,6 +381,7 @@ const struct fuse_lowlevel_ops ops_table = {
     .link = op_link,
     .rename = op_rename,
     .unlink = op_unlink,
+    .open = op_open,
     .read = op_read,
     .write = op_write,
     .opendir = dir_open,

@@ -83,9 +83,7 @@ static void run(Request *request, const GError *error)
 
 static void wake(Waiter *waiter, const GError *error)
 {
-    Request *request = (Request *)waiter;
-    request->woken = TRUE;
-    run(request, error);
+    run((Request *)waiter, error);
 }
 
 Request *request_new(Fs *fs, fuse_req_t req, const char *what, guint64 inode,

@@ -17,13 +17,13 @@ struct Request {
     guint64 holds;     /* the inode whose invalidations must wait for the answer, or 0 */
     /* error: what was waited for failed. */
     gboolean (*attempt)(Request *request, const GError *error);
-    gboolean woken;  /* this is not the first attempt */
     gboolean parked; /* on fs->parked, and counted as unanswered by the notifier */
     gint64 deadline; /* monotonic */
     gint64 since;
     pid_t pid;
     GList link;
     /* Arguments of the operation. */
+    guint stage; /* how far it got, where it waits for one thing after the other */
     guint64 offset;
     gsize size;
     char *name;

@@ -519,6 +519,11 @@ static void remote_do_stop(Remote *remote)
     pool_stop(imap_remote(remote)->pool);
 }
 
+static void remote_do_wake(Remote *remote)
+{
+    pool_wake(imap_remote(remote)->pool);
+}
+
 static RemoteState remote_get_state(Remote *remote)
 {
     return pool_state(imap_remote(remote)->pool);
@@ -591,6 +596,7 @@ Remote *imap_remote_new(const RemoteConfig *config, Secret *secret, const Remote
         .free = remote_destroy,
         .start = remote_do_start,
         .stop = remote_do_stop,
+        .wake = remote_do_wake,
         .state = remote_get_state,
         .features = remote_get_features,
         .set_secret = remote_take_secret,

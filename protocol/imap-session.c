@@ -9,6 +9,8 @@
 #define MAX_LITERAL ((guint64)G_MAXINT64)
 #define MAX_CAPTURE (256 * 1024)
 
+gboolean imap_session_debug;
+
 typedef struct ImapPending {
     char tag[16];
     ImapCommand *command;
@@ -103,12 +105,33 @@ static void fail_protocol(ImapSession *session, const char *what)
 
 /* ---- sending ---- */
 
+/* For the log: all of a command but what may hold a secret. */
+static void log_command(ImapSession *session, const ImapPending *pending)
+{
+    gsize size;
+    const char *text = imap_command_chunk(pending->command, 0, &size);
+    if (session->login != IMAP_LOGIN_DONE)
+        size = strcspn(text, " ");
+    g_autofree char *shown = mail_escape(text, (gssize)size, 300);
+    g_debug("> %s %s", pending->tag, shown);
+}
+
+static void log_reply(ImapSession *session)
+{
+    gsize size;
+    const char *text = scan_text(session->scan, &size);
+    g_autofree char *shown = mail_escape(text, (gssize)MIN(size, 300), 300);
+    g_debug("< %s", shown);
+}
+
 /* Writes the next chunk; TRUE when the command is out whole and does not hold the line. */
 static gboolean write_chunk(ImapSession *session, ImapPending *pending)
 {
     gsize size;
     const char *chunk = imap_command_chunk(pending->command, pending->next_chunk, &size);
     if (pending->next_chunk == 0) {
+        if (imap_session_debug)
+            log_command(session, pending);
         stream_write(session->stream, pending->tag, strlen(pending->tag));
         stream_write(session->stream, " ", 1);
     }
@@ -271,8 +294,10 @@ static void handle_untagged(ImapSession *session, const ImapReply *reply)
         if (pending->funcs->untagged && pending->funcs->untagged(session, reply, pending->data))
             return;
     }
-    if (hint && !session->error && !session->freed && session->login == IMAP_LOGIN_DONE)
-        session->funcs->changed(session, session->data);
+    if (!hint || session->error || session->freed || session->login != IMAP_LOGIN_DONE)
+        return;
+    session->selected.hints++;
+    session->funcs->changed(session, session->data);
 }
 
 static void finish_select(ImapSession *session, const ImapReply *reply)
@@ -344,6 +369,8 @@ static void handle_line(ImapSession *session)
 {
     ImapReply reply;
     const char *why = NULL;
+    if (imap_session_debug)
+        log_reply(session);
     if (!imap_reply_parse(session->parser, session->scan, &reply, &why)) {
         gsize size;
         const char *text = scan_text(session->scan, &size);
@@ -510,6 +537,12 @@ void imap_session_logout(ImapSession *session)
 const ImapSelected *imap_session_selected(ImapSession *session)
 {
     return &session->selected;
+}
+
+void imap_session_synced(ImapSession *session, guint hints)
+{
+    session->selected.synced = TRUE;
+    session->selected.synced_hints = hints;
 }
 
 gboolean imap_session_is_ready(ImapSession *session)

@@ -67,7 +67,14 @@ typedef struct {
     ImapSelectState state;
     char *name;
     RemoteMailbox info;
+    guint hints;        /* untagged data that told of changes nobody asked about */
+    gboolean synced;    /* a sync was made here, and it knew of all hints up to ... */
+    guint synced_hints; /* ... this one: no more hints, no more changes (RFC 9051 section 5.2) */
 } ImapSelected;
+
+/* Whether commands and replies are written to the log (g_debug), cut, and without what is sent before
+ * the login is done. Off unless somebody wants to see it: making the text costs time. */
+extern gboolean imap_session_debug;
 
 /* config and secret must outlive the session. Connects at once. */
 ImapSession *imap_session_new(const RemoteConfig *config, const Secret *secret,
@@ -88,6 +95,8 @@ ImapCommand *imap_session_command(ImapSession *session, const char *name);
 void imap_session_select(ImapSession *session, const char *mailbox, const ImapCommandFuncs *funcs,
                          gpointer data);
 const ImapSelected *imap_session_selected(ImapSession *session);
+/* A sync that began when `hints` were known is complete. */
+void imap_session_synced(ImapSession *session, guint hints);
 
 gboolean imap_session_is_ready(ImapSession *session);
 gboolean imap_session_has_qresync(ImapSession *session);     /* enabled */

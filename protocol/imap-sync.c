@@ -1,8 +1,10 @@
 /* Bringing what is known of a mailbox up to date. RFC 7162, RFC 9051.
  *
- * All commands of a step are pipelined, behind the SELECT if one is needed, so that a folder in
- * which nothing happened costs one round trip. Nothing is concluded from unsolicited data: it is
- * only a hint that a sync is worth it. So sequence numbers are never interpreted.
+ * All commands of a step are pipelined, behind the SELECT if one is needed. A mailbox that is
+ * selected already is first asked for news by a NOOP: servers (Dovecot, for one) answer a FETCH
+ * that is pipelined behind it from before the news. When none came since the last sync on this
+ * connection, that is all. From what the unsolicited data says nothing is concluded: it is only a
+ * hint that a sync is worth it. So sequence numbers are never interpreted.
  *
  *   nothing known:   UID FETCH 1:* with everything
  *   QRESYNC:         UID FETCH 1:* (FLAGS) (CHANGEDSINCE m VANISHED), UID FETCH next:* everything
@@ -29,6 +31,7 @@ typedef struct {
     gboolean with_modseq; /* CHANGEDSINCE was used */
     gboolean compare;     /* `present` is filled with all that exists */
     guint step;
+    guint hints; /* of the session, when the questions were asked */
     GArray *present;
     GArray *missing;   /* known to exist, and not to us */
     MailModSeq modseq; /* the highest that came by */
@@ -165,6 +168,8 @@ static void step_over(SyncJob *sync, ImapSession *session)
                sync->funcs->count(sync->data) != sync->exists) {
         sync->step = 2;
         send_step(sync, session);
+    } else {
+        imap_session_synced(session, sync->hints);
     }
 }
 
@@ -245,11 +250,6 @@ static void send_changes(SyncJob *sync, ImapSession *session)
     send_new(sync, session);
 }
 
-static void noop_done(ImapSession *session, const ImapReply *reply, gpointer data)
-{
-    pool_job_answered(data, reply, "NOOP");
-}
-
 static void send_missing(SyncJob *sync, ImapSession *session)
 {
     for (guint at = 0; at < sync->missing->len;) {
@@ -274,6 +274,24 @@ static void send_step(SyncJob *sync, ImapSession *session)
     }
 }
 
+static void begin(SyncJob *sync, ImapSession *session)
+{
+    sync->hints = imap_session_selected(session)->hints;
+    sync->anew = !sync->known.complete || sync->known.uidvalidity == 0;
+    send_step(sync, session);
+}
+
+static void noop_done(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+    SyncJob *sync = data;
+    const ImapSelected *selected = imap_session_selected(session);
+    gboolean quiet = selected->synced && selected->hints == selected->synced_hints &&
+                     sync->known.complete && sync->funcs->count(sync->data) == selected->info.exists;
+    if (reply->condition == IMAP_OK && !is_void(sync) && !quiet)
+        begin(sync, session);
+    pool_job_answered(&sync->job, reply, "NOOP");
+}
+
 static void sync_run(RemoteJob *job, ImapSession *session)
 {
     static const ImapCommandFuncs noop_funcs = {.done = noop_done};
@@ -283,11 +301,10 @@ static void sync_run(RemoteJob *job, ImapSession *session)
     sync->modseq = 0;
     g_array_set_size(sync->present, 0);
     g_array_set_size(sync->missing, 0);
-    /* A mailbox that was selected before is looked at afresh by a NOOP. */
     if (imap_session_selected(session)->state == IMAP_SELECT_OK)
         pool_job_send(job, session, imap_session_command(session, "NOOP"), &noop_funcs);
-    sync->anew = !sync->known.complete || sync->known.uidvalidity == 0;
-    send_step(sync, session);
+    else
+        begin(sync, session);
 }
 
 static void sync_opened(RemoteJob *job, ImapSession *session)

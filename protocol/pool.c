@@ -561,6 +561,14 @@ void pool_stop(Pool *pool)
     set_state(pool, REMOTE_IDLE, NULL);
 }
 
+void pool_wake(Pool *pool)
+{
+    if (!pool->retry_timer)
+        return;
+    g_clear_handle_id(&pool->retry_timer, g_source_remove);
+    retry(pool);
+}
+
 RemoteState pool_state(Pool *pool)
 {
     return pool->state;
@@ -605,10 +613,8 @@ void pool_submit(Pool *pool, RemoteJob *job)
                         : g_error_new_literal(MAIL_ERROR, MAIL_ERROR_OFFLINE, "not connected");
         gboolean login = error->code == MAIL_ERROR_AUTH || error->code == MAIL_ERROR_TLS;
         /* Somebody asks: worth an attempt sooner than the back-off would make one. */
-        if (pool->retry_timer && !login && now - pool->last_failure > SECOND) {
-            g_clear_handle_id(&pool->retry_timer, g_source_remove);
-            retry(pool);
-        }
+        if (!login && now - pool->last_failure > SECOND)
+            pool_wake(pool);
         job_end_later(job, error);
         return;
     }

@@ -51,6 +51,7 @@ Pool *pool_new(const RemoteConfig *config, const PoolFuncs *funcs, gpointer data
 void pool_free(Pool *pool); /* drops every job without a call */
 void pool_start(Pool *pool);
 void pool_stop(Pool *pool);
+void pool_wake(Pool *pool);
 RemoteState pool_state(Pool *pool);
 void pool_set_secret(Pool *pool, Secret *secret); /* takes ownership */
 /* A session that is logged in, or NULL: to look at its capabilities. */

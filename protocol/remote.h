@@ -152,6 +152,7 @@ typedef struct RemoteClass {
     void (*free)(Remote *remote);
     void (*start)(Remote *remote);
     void (*stop)(Remote *remote);
+    void (*wake)(Remote *remote);
     RemoteState (*state)(Remote *remote);
     const RemoteFeatures *(*features)(Remote *remote);
     void (*set_secret)(Remote *remote, Secret *secret);
@@ -184,6 +185,11 @@ static inline void remote_start(Remote *remote)
 static inline void remote_stop(Remote *remote)
 {
     remote->klass->stop(remote);
+}
+/* When offline: tries to connect now, rather than when the back-off would. */
+static inline void remote_wake(Remote *remote)
+{
+    remote->klass->wake(remote);
 }
 static inline RemoteState remote_state(Remote *remote)
 {
