@@ -79,7 +79,7 @@ static gboolean sync_untagged(ImapSession *session, const ImapReply *reply, gpoi
     sync->modseq = MAX(sync->modseq, fetch->modseq);
     if (sync->compare || sync->anew)
         mail_uid_set_add(sync->present, fetch->uid, fetch->uid);
-    if (fetch->has_size && fetch->has_date) {
+    if (fetch->has_size) { /* a date that cannot be read counts as 1970 */
         mail_uid_set_remove(sync->missing, fetch->uid);
         take_message(sync, fetch);
         return TRUE;
