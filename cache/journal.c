@@ -15,7 +15,7 @@
 #define LET_GO 100  /* milliseconds in which the kernel forgets a file that nobody has open */
 #define RETRY 5000  /* milliseconds after a failure that may pass */
 #define MAX_TRIES 3 /* against a server that answers out of protocol */
-#define MAX_GROUP 2000
+#define MAX_GROUP 10000
 #define MAX_REFUSALS 50
 
 enum { STATE_NEW, STATE_COPIED, STATE_MARKED };
@@ -388,15 +388,27 @@ static guint hold_back(const Change *change)
     return downloads_secure(folder, change->uid) ? 0 : LET_GO;
 }
 
+/* One command at a time for each folder: what comes meanwhile is gathered into the next, larger set.
+ * Several at once would only make the server's processes wait for each other's locks. */
+static gboolean folder_is_busy(const Journal *journal, guint under_way, const Folder *folder)
+{
+    for (guint i = 0; i < under_way; i++)
+        if (((const Group *)journal->groups->pdata[i])->folder == folder)
+            return TRUE;
+    return FALSE;
+}
+
 static void send_groups(Journal *journal)
 {
     g_autoptr(GPtrArray) fresh = g_ptr_array_new();
+    guint under_way = journal->groups->len;
     guint wait = 0;
     for (GList *item = journal->changes.head; item; item = item->next) {
         Change *change = item->data;
         if (change->id > journal->synced)
             break;
-        if (change->group || first_of(journal, change->folder, change->uid) != change)
+        if (change->group || first_of(journal, change->folder, change->uid) != change ||
+            folder_is_busy(journal, under_way, change->folder))
             continue;
         guint hold = hold_back(change);
         if (hold) {
