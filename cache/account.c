@@ -253,6 +253,11 @@ gboolean account_message(Account *account, Folder *folder, MailUid uid, MessageI
     return TRUE;
 }
 
+char *account_keywords(Account *account, Folder *folder, MailUid uid)
+{
+    return index_get_keywords(account->index, folder->row, uid);
+}
+
 void account_forget(Account *account, Folder *folder, MailUid uid)
 {
     folder_release_orphan(folder, uid);

@@ -49,13 +49,12 @@ static void print_count(const char *name, guint64 messages, gpointer data)
 static void list_done(const GError *error, gpointer data)
 {
     Check *check = data;
-    if (error)
+    if (error && !check->error)
         check->error = g_error_copy(error);
     g_main_loop_quit(check->loop);
 }
 
-static void print_feature(gboolean offered, const char *name, const char *with,
-                          const char *without)
+static void print_feature(gboolean offered, const char *name, const char *with, const char *without)
 {
     printf("%s: %s: %s\n", offered ? "uses" : "misses", name, offered ? with : without);
 }

@@ -9,7 +9,10 @@
 
 /* mountpoint: canonical. NULL and MAIL_ERROR_CONFIG when the socket cannot be made. */
 Control *control_new(Fs *fs, const char *mountpoint, GError **error);
-void control_free(Control *control); /* removes the socket */
+/* Takes no new clients, and removes the socket: its name is free for another mount's. */
+void control_stop(Control *control);
+/* Answers those who wait still. */
+void control_free(Control *control);
 
 /* Runs `mailfs COMMAND PATH`: path is the mount point or anything below it. Returns the exit
  * status. */

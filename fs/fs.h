@@ -21,10 +21,13 @@ typedef enum {
     COUNT_GETATTR,
     COUNT_OPEN,
     COUNT_READ,
+    COUNT_FLUSH,
+    COUNT_RELEASE,
     COUNT_OPENDIR,
     COUNT_READDIRPLUS,
     COUNT_UNLINK,
     COUNT_STATFS,
+    COUNT_XATTR,
     COUNT_REFUSED,
     COUNT_OTHER,
     COUNT_LAST,
@@ -35,6 +38,7 @@ struct Fs {
     Account *account;
     GMainLoop *loop;
     struct fuse_session *session;
+    guint dispatcher; /* the source of its requests */
     Inodes *inodes;
     Notifier *notifier;
     Seen *seen;
@@ -42,8 +46,9 @@ struct Fs {
     GHashTable *listed; /* inode of a directory -> the generation the kernel has cached */
     GQueue parked;      /* of Request */
     guint parked_timer;
+    GHashTable *late; /* inode -> until when (gint64) what would wait for it fails */
     guint64 counts[COUNT_LAST];
-    gboolean ending;
+    gboolean ending; /* nothing may wait any more */
 };
 
 /* How long the kernel may keep names and attributes: until it is told otherwise. */

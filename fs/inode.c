@@ -6,6 +6,14 @@ struct Inodes {
     GHashTable *counts; /* inode -> lookups, both in pointers: nothing is allocated for each */
 };
 
+G_STATIC_ASSERT(sizeof(gpointer) >= sizeof(guint64)); /* an inode fits into a pointer */
+
+guint inode_hash(gconstpointer inode)
+{
+    guint64 number = GPOINTER_TO_SIZE(inode);
+    return (guint)(number ^ (number >> 32) * 2654435761u);
+}
+
 guint64 inode_make(View view, guint32 row, MailUid uid)
 {
     if (row == 0)
@@ -28,17 +36,10 @@ MailUid inode_uid(guint64 inode)
     return inode == FUSE_ROOT_ID ? 0 : (MailUid)inode;
 }
 
-/* GLib's own hash of a pointer drops the upper half: the folder. */
-static guint hash(gconstpointer key)
-{
-    guint64 inode = GPOINTER_TO_SIZE(key);
-    return (guint)(inode ^ (inode >> 32) * 2654435761u);
-}
-
 Inodes *inodes_new(void)
 {
     Inodes *inodes = g_new0(Inodes, 1);
-    inodes->counts = g_hash_table_new(hash, NULL);
+    inodes->counts = g_hash_table_new(inode_hash, NULL);
     return inodes;
 }
 

@@ -1,8 +1,8 @@
 /* inode.h: inode numbers, and how often the kernel refers to each.
  *
- * A number is view (6 bits) | folder row (26) | uid (32). Rows and uids are never reused, so a number
- * means the same message for ever, after a remount too, and no table maps one to the other. The
- * root is FUSE_ROOT_ID (1): no folder row is 0, so nothing else has that number.
+ * A number is view (6 bits) | folder row (26) | uid (32). Rows and uids are never reused, so a
+ * number means the same message for ever, after a remount too, and no table maps one to the other.
+ * The root is FUSE_ROOT_ID (1): no folder row is 0, so nothing else has that number.
  *
  * What is kept is the kernel's lookup count for each number: a message that was removed stays
  * readable for a program that has it open, until FORGET brings the count to 0. The count
@@ -15,6 +15,10 @@
 #include "mail.h"
 
 typedef enum { VIEW_EML = 0 } View;
+
+/* For hash tables of inodes kept in pointers, compared directly: GLib's own hash of a pointer drops
+ * the upper half, and with it the folder. */
+guint inode_hash(gconstpointer inode);
 
 guint64 inode_make(View view, guint32 row, MailUid uid);
 View inode_view(guint64 inode);

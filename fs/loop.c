@@ -29,26 +29,29 @@ static gboolean readable(int fd, GIOCondition condition, gpointer data)
             continue;
         if (got == -EAGAIN)
             return G_SOURCE_CONTINUE;
-        if (got <= 0) {
+        if (got > 0)
+            fuse_session_process_buf(session, &loop->buffer);
+        if (got <= 0 || fuse_session_exited(session)) {
+            loop->fs->dispatcher = 0;
             g_main_loop_quit(loop->fs->loop); /* unmounted */
-            return G_SOURCE_REMOVE;
-        }
-        fuse_session_process_buf(session, &loop->buffer);
-        if (fuse_session_exited(session)) {
-            g_main_loop_quit(loop->fs->loop);
             return G_SOURCE_REMOVE;
         }
     }
     return G_SOURCE_CONTINUE;
 }
 
-guint loop_attach(Fs *fs)
+void loop_attach(Fs *fs)
 {
     int fd = fuse_session_fd(fs->session);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     Loop *loop = g_new0(Loop, 1);
     loop->fs = fs;
-    return g_unix_fd_add_full(G_PRIORITY_DEFAULT, fd, G_IO_IN | G_IO_ERR | G_IO_HUP, readable, loop,
-                              loop_free);
+    fs->dispatcher = g_unix_fd_add_full(G_PRIORITY_DEFAULT, fd, G_IO_IN | G_IO_ERR | G_IO_HUP,
+                                        readable, loop, loop_free);
+}
+
+void loop_detach(Fs *fs)
+{
+    g_clear_handle_id(&fs->dispatcher, g_source_remove);
 }

@@ -3,6 +3,7 @@
 
 #include "fs.h"
 
-/* Dispatches requests from now on, a bounded number in each turn; quits fs->loop when the kernel has
- * unmounted. Returns the source's id. */
-guint loop_attach(Fs *fs);
+/* Dispatches requests from now on, a bounded number in each turn; quits fs->loop when the kernel
+ * has unmounted. */
+void loop_attach(Fs *fs);
+void loop_detach(Fs *fs); /* before the session is unmounted and its descriptor another one's */

@@ -15,6 +15,7 @@
 #include "imap-session.h"
 #include "log.h"
 #include "mount.h"
+#include "mountpoint.h"
 #include "server.h"
 
 /* What the daemon in the background tells the command that started it: a byte, then text. */
@@ -39,6 +40,25 @@ static void hide_memory(void)
 #endif
 }
 
+/* Nothing that is opened later may be taken for standard input, output or error. */
+static void open_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* A daemon that went on holding a pipe or a lock of whoever started it would make others wait. */
+static void close_inherited(int keep)
+{
+    if (keep > STDERR_FILENO + 1)
+        close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0);
+    close_range(MAX((unsigned)STDERR_FILENO, (unsigned)MAX(keep, 0)) + 1, ~0U, 0);
+}
+
 static void send_all(int fd, const char *text, size_t size)
 {
     while (size > 0) {
@@ -52,9 +72,10 @@ static void send_all(int fd, const char *text, size_t size)
     }
 }
 
-/* The mount stands: the terminal is left to others. */
+/* The mount stands: the terminal is left to others. Until here Ctrl-C ended both processes. */
 static void detach(Starter *starter)
 {
+    setsid();
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     log_to_syslog();
     for (int fd = 0; fd < 3 && null >= 0; fd++)
@@ -75,6 +96,7 @@ static void ready(const GError *error, const char *warning, gpointer data)
         return;
     }
     char verdict = error ? FAILED : STARTED;
+    prctl(PR_SET_PDEATHSIG, 0);
     send_all(starter->pipe, &verdict, 1);
     send_all(starter->pipe, text, strlen(text));
     if (!error)
@@ -111,6 +133,7 @@ static int mount_in_background(const Config *config, Secret *secret, gboolean is
         secret_free(secret);
         return 1;
     }
+    pid_t parent = getpid();
     pid_t child = fork();
     if (child != 0) {
         int why = errno;
@@ -125,9 +148,12 @@ static int mount_in_background(const Config *config, Secret *secret, gboolean is
     }
     close(ends[0]);
     secret_forked(secret);
-    setsid();
-    if (chdir("/") != 0)
+    /* Who was told to wait for the mount, and is gone, does not want it any more. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent || chdir("/") != 0) {
+        secret_free(secret);
         return 1;
+    }
     Starter starter = {ends[1]};
     return mount_run(config, secret, is_token, ready, &starter);
 }
@@ -143,7 +169,7 @@ static int run(Config *config)
     }
     if (!config->check) {
         /* What needs no server is found out before a password is asked for. */
-        char *point = mount_check_point(config->mountpoint, &error);
+        char *point = mountpoint_check(config->mountpoint, &error);
         if (!point) {
             say(error->message);
             return 1;
@@ -151,6 +177,8 @@ static int run(Config *config)
         g_free(config->mountpoint);
         config->mountpoint = point;
     }
+    if (!config->check && !config->foreground)
+        close_inherited(config->password_fd);
     if (server_wants_secret(config)) {
         secret = credentials_get(config, &is_token, &error);
         if (!secret) {
@@ -169,6 +197,7 @@ static int run(Config *config)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    open_standard_files();
     if (argc > 1 && control_is_command(argv[1])) {
         if (argc == 3)
             return control_command(argv[1], argv[2]);

@@ -1,20 +1,16 @@
 #include "mount.h"
 
-#include <errno.h>
 #include <glib-unix.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "control.h"
 #include "credentials.h"
 #include "fs.h"
 #include "loop.h"
+#include "mountpoint.h"
 #include "names.h"
 #include "notify.h"
-#include "ops.h"
 #include "park.h"
 #include "seen.h"
 #include "server.h"
@@ -32,7 +28,9 @@ typedef struct {
     GMainLoop *starting; /* runs until it is clear whether the server can be had */
     GError *start_error;
     gboolean online, timed_out;
-    gboolean signalled;
+    gboolean signalled; /* told to end */
+    gboolean ending;
+    gboolean hurry; /* told so again: what is left to send waits for the next mount */
     guint signals[3];
 } Mount;
 
@@ -89,8 +87,7 @@ static void folder_was_touched(Folder *folder, gpointer data)
 {
     Mount *mount = data;
     guint64 inode = eml_folder_inode(folder);
-    if (mount->fs.notifier &&
-        (inode == FUSE_ROOT_ID || inodes_known(mount->fs.inodes, inode)))
+    if (mount->fs.notifier && (inode == FUSE_ROOT_ID || inodes_known(mount->fs.inodes, inode)))
         notifier_attributes(mount->fs.notifier, inode);
 }
 
@@ -162,19 +159,24 @@ static gboolean waited_long_enough(gpointer data)
 static gboolean reach_server(Mount *mount, char **warning, GError **error)
 {
     gboolean cached = account_has_cache(mount->fs.account);
-    guint timer =
-        cached ? g_timeout_add_seconds(WAIT_WITH_CACHE, waited_long_enough, mount) : 0;
+    guint timer = cached ? g_timeout_add_seconds(WAIT_WITH_CACHE, waited_long_enough, mount) : 0;
     mount->starting = g_main_loop_new(NULL, FALSE);
     account_start(mount->fs.account);
     g_main_loop_run(mount->starting);
     g_clear_pointer(&mount->starting, g_main_loop_unref);
     if (timer && !mount->timed_out)
         g_source_remove(timer);
+    if (mount->signalled) {
+        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_CANCELLED,
+                            "told to end before it was mounted");
+        return FALSE;
+    }
     if (mount->online)
         return TRUE;
     GError *why = mount->start_error;
-    gboolean passing = mount->timed_out || (why && (why->code == MAIL_ERROR_OFFLINE ||
-                                                    why->code == MAIL_ERROR_TIMEOUT));
+    gboolean passing =
+        mount->timed_out ||
+        (why && (why->code == MAIL_ERROR_OFFLINE || why->code == MAIL_ERROR_TIMEOUT));
     if (!cached || !passing) {
         g_propagate_error(error, g_steal_pointer(&mount->start_error));
         return FALSE;
@@ -184,70 +186,12 @@ static gboolean reach_server(Mount *mount, char **warning, GError **error)
     return TRUE;
 }
 
-char *mount_check_point(const char *path, GError **error)
-{
-    struct stat info, above;
-    char *real = realpath(path, NULL);
-    if (!real && errno == ENOTCONN)
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                    "%s is a mount whose daemon died: fusermount3 -u %s first", path, path);
-    else if (!real && errno == ENOENT)
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                    "the mount point %s does not exist: mkdir -p %s first", path, path);
-    else if (!real)
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG, "the mount point %s: %s", path,
-                    g_strerror(errno));
-    if (!real)
-        return NULL;
-    g_autofree char *point = g_strdup(real);
-    free(real);
-    g_autofree char *parent = g_build_filename(point, "..", NULL);
-    if (stat(point, &info) != 0 || !S_ISDIR(info.st_mode)) {
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                    "the mount point %s is no directory", path);
-        return NULL;
-    }
-    if (stat(parent, &above) == 0 && above.st_dev != info.st_dev) {
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                    "something is mounted at %s already: choose another mount point, or "
-                    "fusermount3 -u %s first",
-                    path, path);
-        return NULL;
-    }
-    return g_steal_pointer(&point);
-}
-
-static struct fuse_session *new_session(Mount *mount)
-{
-    const Config *config = mount->config;
-    g_autofree char *name = server_identity(config);
-    g_strdelimit(name, ",\\", '_'); /* they separate the kernel's options */
-    g_autofree char *options = g_strdup_printf(
-        "fsname=%s,subtype=mailfs,default_permissions,nosuid,nodev,noatime%s%s", name,
-        config->read_only ? ",ro" : "", config->allow_other ? ",allow_other" : "");
-    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-    fuse_opt_add_arg(&args, "mailfs");
-    fuse_opt_add_arg(&args, "-o");
-    fuse_opt_add_arg(&args, options);
-    if (config->debug)
-        fuse_opt_add_arg(&args, "-d");
-    struct fuse_session *session =
-        fuse_session_new(&args, &ops_table, sizeof(ops_table), &mount->fs);
-    fuse_opt_free_args(&args);
-    return session;
-}
-
 static gboolean mount_session(Mount *mount, const char *point, GError **error)
 {
     Fs *fs = &mount->fs;
-    fs->session = new_session(mount);
-    if (!fs->session || fuse_session_mount(fs->session, point) != 0) {
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                    "%s cannot be mounted: is /dev/fuse there, is fuse3 installed, and may you "
-                    "write to the mount point?",
-                    point);
+    fs->session = mountpoint_mount(fs, point, error);
+    if (!fs->session)
         return FALSE;
-    }
     fs->notifier = notifier_new(fs->session);
     fs->seen = seen_new(fs);
     loop_attach(fs);
@@ -281,12 +225,12 @@ static void send_the_rest(Mount *mount)
     gboolean over = FALSE;
     guint timer = g_timeout_add_seconds(WAIT_AT_END, end_waited, &over);
     account_forget_all(account);
-    while (!over) {
+    while (!over && !mount->hurry) {
         g_autoptr(GError) error = NULL;
         end.woken = FALSE;
         if (account_flush(account, &end.waiter, &error) != ACCOUNT_WAIT)
             break;
-        while (!end.woken && !over)
+        while (!end.woken && !over && !mount->hurry)
             g_main_context_iteration(NULL, TRUE);
         waiter_cancel(&end.waiter);
     }
@@ -301,32 +245,39 @@ static void send_the_rest(Mount *mount)
 static gboolean signalled(gpointer data)
 {
     Mount *mount = data;
+    mount->hurry = mount->ending;
     mount->signalled = TRUE;
-    g_main_loop_quit(mount->fs.loop);
+    if (mount->starting)
+        g_main_loop_quit(mount->starting);
+    if (mount->fs.loop)
+        g_main_loop_quit(mount->fs.loop);
     return G_SOURCE_CONTINUE;
 }
 
 static void mount_close(Mount *mount)
 {
     Fs *fs = &mount->fs;
+    mount->ending = TRUE;
     if (fs->session) {
         requests_drain(fs);
-        fuse_session_unmount(fs->session);
-        g_clear_handle_id(&fs->parked_timer, g_source_remove);
         notifier_free(fs->notifier);
         fs->notifier = NULL;
+        loop_detach(fs);
+        fuse_session_unmount(fs->session);
+        g_clear_handle_id(&fs->parked_timer, g_source_remove);
     }
-    control_free(fs->control);
+    control_stop(fs->control);
     seen_free(fs->seen);
     fs->seen = NULL;
     if (fs->loop)
         send_the_rest(mount);
+    control_free(fs->control);
     account_free(fs->account);
     if (fs->session)
         fuse_session_destroy(fs->session);
     inodes_free(fs->inodes);
-    if (fs->listed)
-        g_hash_table_unref(fs->listed);
+    g_hash_table_unref(fs->listed);
+    g_hash_table_unref(fs->late);
     g_clear_pointer(&fs->loop, g_main_loop_unref);
     for (guint i = 0; i < G_N_ELEMENTS(mount->signals); i++)
         g_clear_handle_id(&mount->signals[i], g_source_remove);
@@ -339,9 +290,10 @@ static gboolean mount_open(Mount *mount, Secret *secret, gboolean is_token, char
     Fs *fs = &mount->fs;
     fs->config = mount->config;
     fs->inodes = inodes_new();
-    fs->listed = g_hash_table_new_full(g_direct_hash, NULL, NULL, g_free);
+    fs->listed = g_hash_table_new_full(inode_hash, NULL, NULL, g_free);
+    fs->late = g_hash_table_new_full(inode_hash, NULL, NULL, g_free);
     g_queue_init(&fs->parked);
-    g_autofree char *point = mount_check_point(mount->config->mountpoint, error);
+    g_autofree char *point = mountpoint_check(mount->config->mountpoint, error);
     if (!point) {
         secret_free(secret);
         return FALSE;
@@ -360,16 +312,17 @@ int mount_run(const Config *config, Secret *secret, gboolean is_token, MountRead
     Mount mount = {.config = config};
     g_autoptr(GError) error = NULL;
     g_autofree char *warning = NULL;
-    if (!mount_open(&mount, secret, is_token, &warning, &error)) {
-        ready(error, NULL, data);
-        mount_close(&mount);
-        return 1;
-    }
     for (guint i = 0; i < G_N_ELEMENTS(ends); i++)
         mount.signals[i] = g_unix_signal_add(ends[i], signalled, &mount);
+    if (!mount_open(&mount, secret, is_token, &warning, &error)) {
+        mount_close(&mount);
+        ready(error, NULL, data);
+        return 1;
+    }
     mount.fs.loop = g_main_loop_new(NULL, FALSE);
     ready(NULL, warning, data);
-    g_main_loop_run(mount.fs.loop);
+    if (!mount.signalled)
+        g_main_loop_run(mount.fs.loop);
     mount_close(&mount);
     return 0;
 }

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-typedef enum { NOTICE_ATTRIBUTES, NOTICE_CONTENT, NOTICE_ENTRY, NOTICE_QUIT } NoticeKind;
+#include "inode.h"
+
+typedef enum { NOTICE_ATTRIBUTES, NOTICE_CONTENT, NOTICE_ENTRY, NOTICE_NONE } NoticeKind;
 
 typedef struct {
     NoticeKind kind;
@@ -16,6 +18,7 @@ struct Notifier {
     GThread *thread;
     GHashTable *held;    /* inode -> unanswered requests */
     GHashTable *waiting; /* inode -> GQueue of Notice */
+    gint ending, ended;  /* atomic: what is left need not be told; the thread has left its loop */
 };
 
 static void notice_free(Notice *notice)
@@ -28,7 +31,7 @@ static void notice_free(Notice *notice)
 static gpointer write_notices(gpointer data)
 {
     Notifier *notifier = data;
-    for (;;) {
+    while (!g_atomic_int_get(&notifier->ending)) {
         Notice *notice = g_async_queue_pop(notifier->queue);
         NoticeKind kind = notice->kind;
         if (kind == NOTICE_ATTRIBUTES)
@@ -39,9 +42,10 @@ static gpointer write_notices(gpointer data)
             fuse_lowlevel_notify_inval_entry(notifier->session, notice->inode, notice->name,
                                              strlen(notice->name));
         notice_free(notice);
-        if (kind == NOTICE_QUIT)
-            return NULL;
     }
+    g_atomic_int_set(&notifier->ended, TRUE);
+    g_main_context_wakeup(NULL);
+    return NULL;
 }
 
 static void free_waiting(gpointer data)
@@ -53,9 +57,9 @@ Notifier *notifier_new(struct fuse_session *session)
 {
     Notifier *notifier = g_new0(Notifier, 1);
     notifier->session = session;
-    notifier->queue = g_async_queue_new();
-    notifier->held = g_hash_table_new(g_direct_hash, NULL);
-    notifier->waiting = g_hash_table_new_full(g_direct_hash, NULL, NULL, free_waiting);
+    notifier->queue = g_async_queue_new_full((GDestroyNotify)notice_free);
+    notifier->held = g_hash_table_new(inode_hash, NULL);
+    notifier->waiting = g_hash_table_new_full(inode_hash, NULL, NULL, free_waiting);
     notifier->thread = g_thread_new("notifier", write_notices, notifier);
     return notifier;
 }
@@ -64,9 +68,12 @@ void notifier_free(Notifier *notifier)
 {
     if (!notifier)
         return;
-    Notice *quit = g_new0(Notice, 1);
-    quit->kind = NOTICE_QUIT;
-    g_async_queue_push(notifier->queue, quit);
+    Notice *nothing = g_new0(Notice, 1);
+    nothing->kind = NOTICE_NONE;
+    g_atomic_int_set(&notifier->ending, TRUE);
+    g_async_queue_push(notifier->queue, nothing);
+    while (!g_atomic_int_get(&notifier->ended))
+        g_main_context_iteration(NULL, TRUE);
     g_thread_join(notifier->thread);
     g_async_queue_unref(notifier->queue);
     g_hash_table_unref(notifier->held);

@@ -12,7 +12,8 @@
 typedef struct Notifier Notifier;
 
 Notifier *notifier_new(struct fuse_session *session);
-/* Ends the thread; after the session is unmounted, so that it cannot be stuck in the kernel. */
+/* Ends the thread. It may be stuck in the kernel until a request is answered, so the main context
+ * runs meanwhile: the caller sees to it that no request waits any more (requests_drain). */
 void notifier_free(Notifier *notifier);
 /* The attributes are not what they were. */
 void notifier_attributes(Notifier *notifier, guint64 inode);

@@ -1,8 +1,8 @@
 /* Thin: an operation finds its folder and message, asks the account, and answers or parks.
  *
- * There is no open, release or flush. The kernel asks once, learns that there is nothing to do
- * (ENOSYS), and from then on opens and closes files without a message, keeping their pages. What would
- * hang in open() hangs in the first READ. */
+ * Files are opened and closed without a message: the kernel asks once, learns that there is nothing
+ * to do (ENOSYS), and keeps their pages from then on. What would hang in open() hangs in the first
+ * READ. */
 #include "ops.h"
 
 #include <errno.h>
@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include "dir.h"
+#include "names.h"
 #include "notify.h"
 #include "park.h"
 #include "reply.h"
 #include "seen.h"
 #include "view-eml.h"
+#include "xattr.h"
 
 static Fs *fs_of(fuse_req_t req)
 {
@@ -25,11 +27,10 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 {
     /* READDIRPLUS always: its automatic mode costs a LOOKUP a file on a first find. An O_TRUNC must
      * arrive as SETATTR, where it can be refused. Splicing gains nothing for small files. */
-    conn->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC |
-                              FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-                              FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE |
-                              FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_FLOCK_LOCKS |
-                              FUSE_CAP_POSIX_LOCKS);
+    conn->want &=
+        ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_SPLICE_READ |
+                    FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE |
+                    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS);
     conn->want |= conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_NO_OPEN_SUPPORT |
                                    FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS |
                                    FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA);
@@ -41,9 +42,8 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 
 static void reply_folder(Request *request, const Folder *folder)
 {
-    struct fuse_entry_param entry = {.ino = eml_folder_inode(folder),
-                                     .attr_timeout = FS_FOREVER,
-                                     .entry_timeout = FS_FOREVER};
+    struct fuse_entry_param entry = {
+        .ino = eml_folder_inode(folder), .attr_timeout = FS_FOREVER, .entry_timeout = FS_FOREVER};
     eml_folder_attr(request->fs, folder, &entry.attr);
     reply_entry(request->fs, request->req, &entry);
 }
@@ -103,6 +103,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     Fs *fs = fs_of(req);
     fs->counts[COUNT_LOOKUP]++;
+    if (strlen(name) > NAMES_MAX) {
+        reply_code(req, ENAMETOOLONG);
+        return;
+    }
     Request *request = request_new(fs, req, "lookup", parent, lookup_attempt);
     request->holds = parent;
     request->name = g_strdup(name);
@@ -132,8 +136,9 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     reply_none(req);
 }
 
-/* A size that is not certain is not guessed: the message's own length is asked for. Where that cannot be
- * had (offline), nobody can read the message either, and the server's claim is as good as any. */
+/* A size that is not certain is not guessed: the message's own length is asked for. Where that
+ * cannot be had (offline), nobody can read the message either, and the server's claim is as good as
+ * any. */
 static gboolean getattr_attempt(Request *request, const GError *woken_by)
 {
     Fs *fs = request->fs;
@@ -181,11 +186,23 @@ static void op_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *inf
     reply_code(req, ENOSYS);
 }
 
-static void answer_read(Request *request, const BodySpan *span)
+static void op_flush(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
+{
+    fs_of(req)->counts[COUNT_FLUSH]++;
+    reply_code(req, ENOSYS);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
+{
+    fs_of(req)->counts[COUNT_RELEASE]++;
+    reply_code(req, 0);
+}
+
+static gboolean answer_read(Request *request, const BodySpan *span)
 {
     if (span->size == 0) {
         reply_buffer(request->req, NULL, 0);
-        return;
+        return TRUE;
     }
     g_autofree char *bytes = g_malloc(span->size);
     gsize have = 0;
@@ -196,11 +213,12 @@ static void answer_read(Request *request, const BodySpan *span)
             continue;
         if (got <= 0) {
             reply_code(request->req, EIO); /* never less than what is there */
-            return;
+            return FALSE;
         }
         have += (gsize)got;
     }
     reply_buffer(request->req, bytes, have);
+    return TRUE;
 }
 
 static gboolean read_attempt(Request *request, const GError *woken_by)
@@ -227,10 +245,12 @@ static gboolean read_attempt(Request *request, const GError *woken_by)
         reply_error(fs, request->req, "read", request->inode, error);
         return TRUE;
     }
-    answer_read(request, &span);
+    SeenBy by = seen_by(fs->seen, folder, uid, request->pid);
+    if (!answer_read(request, &span))
+        return TRUE;
     gboolean end = account_message(fs->account, folder, uid, &info) &&
                    request->offset + span.size >= info.size;
-    seen_read(fs->seen, folder, uid, request->inode, request->pid, end);
+    seen_read(fs->seen, folder, uid, request->inode, request->pid, by, end);
     return TRUE;
 }
 
@@ -248,6 +268,36 @@ static void op_read(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset,
 
 /* ---- unlink ---- */
 
+/* Waits for the server to have everything. */
+static gboolean flush_attempt(Request *request, const GError *woken_by)
+{
+    g_autoptr(GError) error = NULL;
+    AccountReply reply = ACCOUNT_FAILED;
+    if (!woken_by)
+        reply = account_flush(request->fs->account, &request->waiter, &error);
+    if (reply == ACCOUNT_WAIT)
+        return FALSE;
+    if (reply == ACCOUNT_READY)
+        reply_code(request->req, 0);
+    else
+        reply_error(request->fs, request->req, request->what, request->inode,
+                    woken_by ? woken_by : error);
+    return TRUE;
+}
+
+/* Safe here is enough, but with -o sync; the directory is frozen meanwhile, as its user wanted. */
+static void removed(fuse_req_t req, fuse_ino_t parent)
+{
+    Fs *fs = fs_of(req);
+    if (!fs->config->sync) {
+        reply_code(req, 0);
+        return;
+    }
+    Request *request = request_new(fs, req, "unlink", parent, flush_attempt);
+    request->holds = parent;
+    request_run(request);
+}
+
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     Fs *fs = fs_of(req);
@@ -260,7 +310,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     else if (fs->config->delete_policy == CONFIG_DELETE_REFUSE)
         reply_code(req, EPERM);
     else if (account_remove(fs->account, folder, message->uid, &error))
-        reply_code(req, 0);
+        removed(req, parent);
     else
         reply_error(fs, req, "unlink", parent, error);
 }
@@ -274,8 +324,8 @@ static void refuse(fuse_req_t req)
 }
 
 /* A shared mapping may have dirtied pages that the kernel would go on showing. */
-static void op_write(fuse_req_t req, fuse_ino_t inode, const char *bytes, size_t size,
-                     off_t offset, struct fuse_file_info *info)
+static void op_write(fuse_req_t req, fuse_ino_t inode, const char *bytes, size_t size, off_t offset,
+                     struct fuse_file_info *info)
 {
     Fs *fs = fs_of(req);
     refuse(req);
@@ -325,7 +375,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     refuse(req);
 }
 
-/* ---- statfs, fsync ---- */
+/* ---- the rest ---- */
 
 static void op_statfs(fuse_req_t req, fuse_ino_t inode)
 {
@@ -343,50 +393,41 @@ static void op_statfs(fuse_req_t req, fuse_ino_t inode)
 }
 
 /* What was changed is on the server when fsync returns. */
-static gboolean fsync_attempt(Request *request, const GError *woken_by)
-{
-    g_autoptr(GError) error = NULL;
-    AccountReply reply = ACCOUNT_FAILED;
-    if (!woken_by)
-        reply = account_flush(request->fs->account, &request->waiter, &error);
-    if (reply == ACCOUNT_WAIT)
-        return FALSE;
-    if (reply == ACCOUNT_READY)
-        reply_code(request->req, 0);
-    else
-        reply_error(request->fs, request->req, "fsync", request->inode,
-                    woken_by ? woken_by : error);
-    return TRUE;
-}
-
 static void op_fsync(fuse_req_t req, fuse_ino_t inode, int only_data, struct fuse_file_info *info)
 {
     Fs *fs = fs_of(req);
     fs->counts[COUNT_OTHER]++;
-    request_run(request_new(fs, req, "fsync", inode, fsync_attempt));
+    request_run(request_new(fs, req, "fsync", inode, flush_attempt));
 }
 
-const struct fuse_lowlevel_ops ops_table = {
-    .init = op_init,
-    .lookup = op_lookup,
-    .forget = op_forget,
-    .forget_multi = op_forget_multi,
-    .getattr = op_getattr,
-    .setattr = op_setattr,
-    .mknod = op_mknod,
-    .create = op_create,
-    .mkdir = op_mkdir,
-    .rmdir = op_rmdir,
-    .symlink = op_symlink,
-    .link = op_link,
-    .rename = op_rename,
-    .unlink = op_unlink,
-    .open = op_open,
-    .read = op_read,
-    .write = op_write,
-    .opendir = dir_open,
-    .readdirplus = dir_read_plus,
-    .statfs = op_statfs,
-    .fsync = op_fsync,
-    .fsyncdir = op_fsync,
-};
+struct fuse_lowlevel_ops ops_table(const Config *config)
+{
+    return (struct fuse_lowlevel_ops){
+        .init = op_init,
+        .lookup = op_lookup,
+        .forget = op_forget,
+        .forget_multi = op_forget_multi,
+        .getattr = op_getattr,
+        .setattr = op_setattr,
+        .mknod = op_mknod,
+        .create = op_create,
+        .mkdir = op_mkdir,
+        .rmdir = op_rmdir,
+        .symlink = op_symlink,
+        .link = op_link,
+        .rename = op_rename,
+        .unlink = op_unlink,
+        .open = op_open,
+        .read = op_read,
+        .flush = op_flush,
+        .release = op_release,
+        .write = op_write,
+        .opendir = dir_open,
+        .readdirplus = dir_read_plus,
+        .statfs = op_statfs,
+        .fsync = op_fsync,
+        .fsyncdir = op_fsync,
+        .getxattr = config->xattr ? xattr_get : NULL,
+        .listxattr = config->xattr ? xattr_list : NULL,
+    };
+}

@@ -3,4 +3,6 @@
 
 #include "fs.h"
 
-extern const struct fuse_lowlevel_ops ops_table;
+/* Extended attributes only if the user wants them: to be asked for them costs two messages a file.
+ */
+struct fuse_lowlevel_ops ops_table(const Config *config);

@@ -4,7 +4,8 @@
 #include "process.h"
 #include "reply.h"
 
-#define LOOK_EVERY 200 /* milliseconds */
+#define LOOK_EVERY 200                /* milliseconds */
+#define FAIL_FOR (5 * G_USEC_PER_SEC) /* what would wait for an inode whose deadline passed */
 
 static void request_free(Request *request)
 {
@@ -24,6 +25,26 @@ static void end_early(Request *request, MailError code, const char *why)
     request_free(request);
 }
 
+static void end_late(Request *request, gint64 now)
+{
+    gint64 *until = g_new(gint64, 1);
+    *until = now + FAIL_FOR;
+    g_hash_table_insert(request->fs->late, GSIZE_TO_POINTER(request->inode), until);
+    end_early(request, MAIL_ERROR_TIMEOUT, "the server took too long");
+}
+
+static gboolean is_late(Request *request)
+{
+    gpointer key = GSIZE_TO_POINTER(request->inode);
+    const gint64 *until = g_hash_table_lookup(request->fs->late, key);
+    if (!until)
+        return FALSE;
+    if (g_get_monotonic_time() < *until)
+        return TRUE;
+    g_hash_table_remove(request->fs->late, key);
+    return FALSE;
+}
+
 /* Looks after those that wait. */
 static gboolean look(gpointer data)
 {
@@ -33,7 +54,7 @@ static gboolean look(gpointer data)
         Request *request = item->data;
         item = item->next;
         if (now >= request->deadline)
-            end_early(request, MAIL_ERROR_TIMEOUT, "the server took too long");
+            end_late(request, now);
         else if (now - request->since > LOOK_EVERY * 1000 && process_is_dying(request->pid))
             end_early(request, MAIL_ERROR_CANCELLED, "interrupted");
     }
@@ -77,6 +98,10 @@ static void run(Request *request, const GError *error)
 {
     if (request->attempt(request, error))
         request_free(request);
+    else if (request->fs->ending)
+        end_early(request, MAIL_ERROR_OFFLINE, "the mount is ending");
+    else if (!request->parked && is_late(request))
+        end_early(request, MAIL_ERROR_TIMEOUT, "the server took too long a moment ago");
     else if (!request->parked)
         park(request);
 }
@@ -109,6 +134,7 @@ void request_run(Request *request)
 
 void requests_drain(Fs *fs)
 {
+    fs->ending = TRUE;
     while (fs->parked.head)
         end_early(fs->parked.head->data, MAIL_ERROR_OFFLINE, "the mount is ending");
 }

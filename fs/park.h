@@ -1,9 +1,13 @@
 /* park.h: requests that wait. A parked request is kept, never a thread.
  *
  * Its `attempt` runs at once, and again each time that what it waits for may be there; it answers
- * and returns TRUE, or has its waiter on some list and returns FALSE. A request ends early when its deadline passes, or when the
- * program behind it is about to die of a signal: the kernel tells of the first signal only, and of none where
- * it reads ahead, so the programs behind old requests are looked at now and then. */
+ * and returns TRUE, or has its waiter on some list and returns FALSE. A request ends early when its
+ * deadline passes, or when the program behind it is about to die of a signal: the kernel tells of
+ * the first signal only, and of none where it reads ahead, so the programs behind old requests are
+ * looked at now and then.
+ *
+ * A deadline that passed belongs to the inode: the kernel repeats a failed READ at once, so for
+ * some seconds what would wait for the same inode fails instead. */
 #pragma once
 
 #include "fs.h"
@@ -12,9 +16,9 @@ struct Request {
     Waiter waiter; /* first: what wakes it hands back this address */
     Fs *fs;
     fuse_req_t req;
-    const char *what;  /* for the log */
+    const char *what; /* for the log */
     guint64 inode;
-    guint64 holds;     /* the inode whose invalidations must wait for the answer, or 0 */
+    guint64 holds; /* the inode whose invalidations must wait for the answer, or 0 */
     /* error: what was waited for failed. */
     gboolean (*attempt)(Request *request, const GError *error);
     gboolean parked; /* on fs->parked, and counted as unanswered by the notifier */
@@ -36,5 +40,6 @@ struct Request {
 Request *request_new(Fs *fs, fuse_req_t req, const char *what, guint64 inode,
                      gboolean (*attempt)(Request *request, const GError *error));
 void request_run(Request *request);
-/* Answers every parked request: the mount is ending. */
+/* Answers every parked request, and from now on each that would have to wait: the mount is ending.
+ */
 void requests_drain(Fs *fs);

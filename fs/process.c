@@ -1,11 +1,12 @@
 #include "process.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BIT(signal) (G_GUINT64_CONSTANT(1) << ((signal) - 1))
+#define BIT(signal) (G_GUINT64_CONSTANT(1) << ((signal)-1))
 
 static gboolean read_proc(pid_t pid, const char *file, char *text, gsize size)
 {
@@ -46,7 +47,10 @@ gboolean process_is_dying(pid_t tid)
     if (tid <= 0)
         return FALSE; /* the kernel itself, or another PID namespace */
     if (!read_proc(tid, "status", status, sizeof(status)))
-        return TRUE;
+        return kill(tid, 0) != 0 && errno == ESRCH; /* else it is hidden from us */
+    const char *state = strstr(status, "\nState:\t");
+    if (state && strchr("ZX", state[strlen("\nState:\t")]))
+        return TRUE; /* dead, though its parent has not looked yet */
     guint64 pending = status_value(status, "\nSigPnd:", 16) | status_value(status, "\nShdPnd:", 16);
     guint64 caught = status_value(status, "\nSigCgt:", 16);
     guint64 ignored = status_value(status, "\nSigIgn:", 16);

@@ -6,22 +6,30 @@
 #include "process.h"
 
 /* With seen=any these still mark nothing. */
-static const char *const searchers[] = {
-    "grep",   "egrep",     "fgrep",    "zgrep",   "rg",       "ag",       "ack",
-    "ugrep",  "git",       "find",     "fd",      "xargs",    "tar",      "rsync",
-    "cp",     "mv",        "rm",       "scp",     "sftp-server", "zip",   "7z",
-    "gzip",   "xz",        "zstd",     "cpio",    "pax",      "du",       "wc",
-    "file",   "stat",      "diff",     "cmp",     "sha1sum",  "sha256sum", "sha512sum",
-    "md5sum", "b2sum",     "cksum",    "sum",     "updatedb", "mlocate",  "plocate",
-    "notmuch", "mu",       "mairix",   "recollindex", "baloo_file", "tracker-extract",
-    "tracker-miner-f", "localsearch-3", "borg", "restic", "rclone", "duplicity", NULL};
+static const char searchers[] =
+    "grep egrep fgrep zgrep rg ag ack ugrep git find fd xargs tar rsync cp mv rm scp "
+    "sftp-server zip 7z gzip xz zstd cpio pax du wc file stat diff cmp sha1sum sha256sum "
+    "sha512sum md5sum b2sum cksum sum updatedb mlocate plocate notmuch mu mairix "
+    "recollindex baloo_file tracker-extract tracker-miner-f localsearch-3 borg restic "
+    "rclone duplicity";
 
-/* So long after the last look at a message its pages are dropped, if its end was not read. */
+/* So much later the pages of an unread message are dropped if they were not when its end was read.
+ */
 #define DROP_AFTER 1000 /* milliseconds */
+
+/* What the kernel may hold of an unread message. They are dropped at its end, once for each reader:
+ * a slow one that is still in the middle of what the kernel had read ahead must not send a READ for
+ * each of its steps from then on. */
+typedef struct {
+    pid_t reader;
+    gboolean dropped;
+    gboolean cached; /* some came since */
+} Pages;
 
 struct Seen {
     Fs *fs;
-    GHashTable *unread; /* inodes whose pages hold a message that nobody has read */
+    char **searchers;
+    GHashTable *unread; /* inode -> Pages, of those read a moment ago */
     guint timer;
 };
 
@@ -29,7 +37,8 @@ Seen *seen_new(Fs *fs)
 {
     Seen *seen = g_new0(Seen, 1);
     seen->fs = fs;
-    seen->unread = g_hash_table_new(g_direct_hash, NULL);
+    seen->searchers = g_strsplit(searchers, " ", -1);
+    seen->unread = g_hash_table_new_full(inode_hash, NULL, NULL, g_free);
     return seen;
 }
 
@@ -38,17 +47,19 @@ void seen_free(Seen *seen)
     if (!seen)
         return;
     g_clear_handle_id(&seen->timer, g_source_remove);
+    g_strfreev(seen->searchers);
     g_hash_table_unref(seen->unread);
     g_free(seen);
 }
 
-static gboolean marks(const Config *config, pid_t pid)
+static gboolean marks(Seen *seen, pid_t pid)
 {
+    const Config *config = seen->fs->config;
     char name[16];
     if (!process_name(pid, name))
         return FALSE; /* who cannot be named cannot be trusted to be a reader */
     if (config->seen == CONFIG_SEEN_ANY)
-        return !g_strv_contains(searchers, name);
+        return !g_strv_contains((const char *const *)seen->searchers, name);
     return g_strv_contains((const char *const *)config->seen_by, name);
 }
 
@@ -56,36 +67,52 @@ static gboolean drop_pages(gpointer data)
 {
     Seen *seen = data;
     GHashTableIter iter;
-    gpointer inode;
+    gpointer inode, pages;
     seen->timer = 0;
     g_hash_table_iter_init(&iter, seen->unread);
-    while (g_hash_table_iter_next(&iter, &inode, NULL))
-        notifier_content(seen->fs->notifier, GPOINTER_TO_SIZE(inode));
+    while (g_hash_table_iter_next(&iter, &inode, &pages))
+        if (((Pages *)pages)->cached)
+            notifier_content(seen->fs->notifier, GPOINTER_TO_SIZE(inode));
     g_hash_table_remove_all(seen->unread);
     return G_SOURCE_REMOVE;
 }
 
-void seen_read(Seen *seen, Folder *folder, MailUid uid, guint64 inode, pid_t pid, gboolean end)
+SeenBy seen_by(Seen *seen, Folder *folder, MailUid uid, pid_t pid)
 {
     Fs *fs = seen->fs;
     MessageInfo info;
     if (fs->config->seen == CONFIG_SEEN_NEVER || fs->config->read_only ||
         !account_message(fs->account, folder, uid, &info) || info.removed ||
         (info.flags & MAIL_FLAG_SEEN))
-        return;
-    if (marks(fs->config, pid)) {
-        g_autoptr(GError) error = NULL;
-        if (!account_mark_seen(fs->account, folder, uid, &error))
-            g_warning("a message cannot be marked as read: %s", error->message);
-        return;
+        return SEEN_IS_SEEN;
+    return marks(seen, pid) ? SEEN_READER : SEEN_OTHER;
+}
+
+static void watch_pages(Seen *seen, guint64 inode, pid_t pid, gboolean end)
+{
+    Pages *pages = g_hash_table_lookup(seen->unread, GSIZE_TO_POINTER(inode));
+    if (!pages) {
+        pages = g_new0(Pages, 1);
+        g_hash_table_insert(seen->unread, GSIZE_TO_POINTER(inode), pages);
     }
-    /* A later reader must be noticed, so the kernel may not answer it by itself. */
-    if (end) {
-        g_hash_table_remove(seen->unread, GSIZE_TO_POINTER(inode));
-        notifier_content(fs->notifier, inode);
-        return;
+    if (pages->reader != pid)
+        pages->dropped = FALSE;
+    pages->reader = pid;
+    pages->cached = !end || pages->dropped;
+    if (!pages->cached) {
+        pages->dropped = TRUE;
+        notifier_content(seen->fs->notifier, inode);
     }
-    g_hash_table_add(seen->unread, GSIZE_TO_POINTER(inode));
     if (!seen->timer)
         seen->timer = g_timeout_add(DROP_AFTER, drop_pages, seen);
+}
+
+void seen_read(Seen *seen, Folder *folder, MailUid uid, guint64 inode, pid_t pid, SeenBy by,
+               gboolean end)
+{
+    g_autoptr(GError) error = NULL;
+    if (by == SEEN_OTHER)
+        watch_pages(seen, inode, pid, end); /* a later reader must be noticed */
+    else if (by == SEEN_READER && !account_mark_seen(seen->fs->account, folder, uid, &error))
+        g_warning("a message cannot be marked as read: %s", error->message);
 }

@@ -50,7 +50,7 @@ def test_opens_send_no_message(mail):
     first = asked(mail, "grep -r lighthouse . > /dev/null")
     assert first.get("open", 0) <= 1  # one, to learn that none is needed
     assert first.get("release", 0) == 0
-    assert first.get("flush", 0) == 0
+    assert first.get("flush", 0) <= 1
     assert first.get("lookup", 0) <= first.get("opendir", 0) + 5, first
 
 
