@@ -65,6 +65,9 @@ struct Account {
     RemoteJob *list_job;
     gint64 list_refreshed; /* monotonic */
     gboolean list_known;   /* by this mount or an earlier one */
+    gboolean list_doubted; /* the last one was not believed */
+    gboolean trash_known;  /* there is or was a \Trash folder */
+    guint spare_rows;      /* given to folders that the index could not take */
     WaitList list_waiters;
     WaitList flush_waiters;
 
@@ -86,6 +89,9 @@ struct Account {
 void account_batch(Account *account);
 /* Ends that transaction now: before one that must be durable by itself. */
 void account_batch_end(Account *account);
+/* Something could not be written to the index: memory goes on by itself, and the next mount asks
+ * the server again for all since the last time that it worked. */
+void account_index_failed(Account *account, const GError *error);
 
 /* The age in microseconds at which a listing is stale: what asks again right after a refresh, with
  * refresh=0 too, finds it fresh. */
@@ -102,17 +108,29 @@ Folder *folders_trash(Account *account); /* NULL: the server has none */
 
 /* sync.c */
 void sync_cancel(Folder *folder);
-/* Takes a message out of mailbox, index and bodies; an orphan stays while the kernel holds it. */
-void folder_drop_message(Folder *folder, MailUid uid);
+/* Takes messages out of mailbox, index and bodies; an orphan stays while the kernel holds it. */
+void folder_drop_messages(Folder *folder, const GArray *uids);
 /* Keeps what a removed message was, and pins its body, if the kernel holds it; and lets it go. */
 void folder_orphan(Folder *folder, const Message *message);
 void folder_release_orphan(Folder *folder, MailUid uid);
+
+/* sizes.c */
+void sizes_load(Account *account);
+/* A body was seen whole. */
+void sizes_set_length(Folder *folder, MailUid uid, guint64 length);
+/* Before the sizes of a server that is not known yet are shown, some small bodies are measured. */
+void sizes_verify(Folder *folder);
+/* Whether a program may go by the message's size: it is certain, or was once shown as such. */
+gboolean sizes_believed(const Account *account, const Message *message);
+/* The message, or what is kept of one that was removed; NULL: none. */
+Message *account_find(Folder *folder, MailUid uid);
 
 /* downloads.c */
 void failure_free(gpointer failure);
 void downloads_drop_halted(Account *account); /* those that rest for long */
 void downloads_cancel(Folder *folder);
-void downloads_verify(Folder *folder);
+/* Fetches a body to see its length; folder->verifying counts it until then. */
+void downloads_measure(Folder *folder, MailUid uid);
 /* Has a whole body fetched that nobody reads yet: for a message that is about to be removed on the
  * server while a program still holds it open. TRUE: it is here, or cannot be had any more. */
 gboolean downloads_secure(Folder *folder, MailUid uid);

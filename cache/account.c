@@ -1,20 +1,25 @@
 /* The account as a whole: opening and closing, the server's state, and the changes that a user
  * makes. */
 #include "account-private.h"
-#include "imap-remote.h"
 #include "mime.h"
 
 #include <string.h>
 
 /* ---- transactions ---- */
 
+void account_index_failed(Account *account, const GError *error)
+{
+    if (!account->batch_failed) /* once: a full disk would fill the log as well */
+        g_warning("the index cannot be written, so the next mount starts from what it had: %s",
+                  error->message);
+    account->batch_failed = TRUE;
+}
+
 static void batch_close(Account *account)
 {
     g_autoptr(GError) error = NULL;
-    if (index_commit(account->index, &error))
-        return;
-    account->batch_failed = TRUE;
-    g_warning("the index cannot be written: %s", error->message);
+    if (!index_commit(account->index, &error))
+        account_index_failed(account, error);
 }
 
 static gboolean batch_turn(gpointer data)
@@ -31,8 +36,7 @@ void account_batch(Account *account)
         return;
     g_autoptr(GError) error = NULL;
     if (!index_begin(account->index, &error)) {
-        account->batch_failed = TRUE;
-        g_warning("the index cannot be written: %s", error->message);
+        account_index_failed(account, error);
         return;
     }
     account->batch_source = g_idle_add_full(G_PRIORITY_HIGH, batch_turn, account, NULL);
@@ -95,14 +99,6 @@ static gboolean tidy(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-static void load_sizes(Account *account)
-{
-    g_autofree char *sizes = index_get_meta(account->index, "sizes");
-    account->sizes = g_strcmp0(sizes, "certain") == 0 ? SIZES_CERTAIN
-                     : g_strcmp0(sizes, "wrong") == 0 ? SIZES_WRONG
-                                                      : SIZES_UNKNOWN;
-}
-
 static gboolean open_cache(Account *account, GError **error)
 {
     const AccountConfig *config = &account->config;
@@ -114,7 +110,7 @@ static gboolean open_cache(Account *account, GError **error)
     if (!account->bodies || !folders_load(account, error))
         return FALSE;
     account->had_cache = account->list_known;
-    load_sizes(account);
+    sizes_load(account);
     account->journal = journal_new(account, error);
     return account->journal != NULL;
 }
@@ -135,7 +131,7 @@ Account *account_new(const AccountConfig *config, Secret *secret, const AccountF
     account->batches = g_ptr_array_new();
     g_queue_init(&account->wanted);
     g_queue_init(&account->halted);
-    account->remote = imap_remote_new(&config->remote, secret, &remote_funcs, account);
+    account->remote = config->make_remote(&config->remote, secret, &remote_funcs, account);
     account->tidy_source = g_timeout_add_seconds(30, tidy, account);
     if (open_cache(account, error))
         return account;
@@ -151,9 +147,9 @@ void account_free(Account *account)
     g_clear_handle_id(&account->download_source, g_source_remove);
     if (account->list_job)
         remote_cancel(account->remote, account->list_job);
+    journal_free(account->journal);
     if (account->root)
         folders_free(account);
-    journal_free(account->journal);
     remote_free(account->remote);
     if (account->index)
         account_batch_end(account);
@@ -236,23 +232,6 @@ void account_describe(Account *account, GString *out)
 
 /* ---- messages ---- */
 
-gboolean account_message(Account *account, Folder *folder, MailUid uid, MessageInfo *info)
-{
-    const Message *orphan = g_hash_table_lookup(folder->orphans, GUINT_TO_POINTER(uid));
-    const Message *message = orphan ? orphan : mailbox_find(folder_mailbox(folder), uid);
-    if (!message)
-        return FALSE;
-    *info = (MessageInfo){
-        .size = message->size,
-        .date = message->date,
-        .changed = message->changed,
-        .flags = message->flags,
-        .certain = (message->flags & MESSAGE_LENGTH_KNOWN) || account->sizes == SIZES_CERTAIN,
-        .removed = orphan != NULL || !message_visible(folder, message),
-    };
-    return TRUE;
-}
-
 char *account_keywords(Account *account, Folder *folder, MailUid uid)
 {
     return index_get_keywords(account->index, folder->row, uid);
@@ -281,8 +260,8 @@ void account_forget_all(Account *account)
 gboolean account_mark_seen(Account *account, Folder *folder, MailUid uid, GError **error)
 {
     Message *message = mailbox_find(folder_mailbox(folder), uid);
-    if (!message || (message->flags & MAIL_FLAG_SEEN) || account->config.read_only ||
-        folder->read_only)
+    if (!message || !message_visible(folder, message) || (message->flags & MAIL_FLAG_SEEN) ||
+        account->config.read_only || folder->read_only)
         return TRUE;
     if (!journal_flags(account->journal, folder, uid, MAIL_FLAG_SEEN, 0, error))
         return FALSE;
@@ -314,6 +293,12 @@ static gboolean removal_kind(Account *account, Folder *folder, IndexChangeKind *
     if (policy == ACCOUNT_DELETE_TRASH && !trash) {
         g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_NO_PERMISSION,
                             "the server has no \\Trash folder: use delete=expunge or delete=mark");
+        return FALSE;
+    }
+    if (policy == ACCOUNT_DELETE_DEFAULT && !trash && account->trash_known) {
+        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_NO_PERMISSION,
+                            "the \\Trash folder is not there any more, and what is removed now "
+                            "would be gone for good: delete=expunge allows that");
         return FALSE;
     }
     if (policy == ACCOUNT_DELETE_MARK) {

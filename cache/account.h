@@ -28,6 +28,9 @@ typedef struct {
     gboolean headers; /* names need From and Subject */
     gboolean read_only;
     RemoteConfig remote;
+    /* Makes the server's side: imap_remote_new, or another that keeps remote.h's word. */
+    Remote *(*make_remote)(const RemoteConfig *config, Secret *secret, const RemoteFuncs *funcs,
+                           gpointer data);
 } AccountConfig;
 
 /* What the account tells the file system. */

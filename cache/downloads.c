@@ -6,13 +6,14 @@
 #include "account-private.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define WINDOWED_FROM (1024 * 1024)
 #define FIRST_WINDOW (256 * 1024)
 #define MAX_WINDOW (8 * 1024 * 1024)
 #define KEEP_PART (60 * G_USEC_PER_SEC) /* a half-read large message is kept for so long */
 #define FAIL_FOR (3 * G_USEC_PER_SEC)   /* the kernel repeats a failed READ at once */
-#define SMALL (64 * 1024)
+#define MAX_HALTED 64                   /* half-read messages that keep a file open */
 #define UNKNOWN_TOTAL G_MAXUINT64
 
 typedef struct Batch {
@@ -21,6 +22,7 @@ typedef struct Batch {
     GArray *uids;
     Download *current; /* receives the bytes; NULL while its uid is not known */
     BodyPart *stray;   /* a body whose uid comes after it */
+    GError *error;     /* the disk's, about a body of which the uid never came */
     gboolean windowed;
 } Batch;
 
@@ -31,6 +33,7 @@ struct Download {
     guint64 total;   /* the literal's own size, UNKNOWN_TOTAL before */
     guint64 claimed; /* RFC822.SIZE as it was shown */
     gboolean was_certain;
+    gboolean lie; /* the claimed size is found to be wrong */
     gboolean windowed;
     guint64 window_start, window; /* what the running or the last command asked for */
     guint64 received;             /* bytes of that window that have come */
@@ -88,67 +91,16 @@ static void download_end(Download *download, const GError *error)
         verified_one(folder);
 }
 
-/* ---- what is learnt of sizes ---- */
-
-static void remember_sizes(Account *account)
+/* A size that a program may go by, and that is wrong: what was asked must fail once, so that no
+ * program takes a cut or padded message for a whole one; then the true size is known. */
+static GError *misstated(const Download *download)
 {
-    static const char *const names[] = {"unknown", "certain", "wrong"};
-    g_autoptr(GError) error = NULL;
-    account_batch(account);
-    if (!index_set_meta(account->index, "sizes", names[account->sizes], &error))
-        g_warning("the index cannot be written: %s", error->message);
-}
-
-static void learn_size(Folder *folder, MailUid uid, guint64 length, guint64 claimed)
-{
-    Account *account = folder->account;
-    if (length != claimed && account->sizes != SIZES_WRONG) {
-        g_message("the server misstates sizes (%" G_GUINT64_FORMAT
-                  " for a message of %" G_GUINT64_FORMAT " bytes): they are checked from now on",
-                  claimed, length);
-        account->sizes = SIZES_WRONG;
-        remember_sizes(account);
-    }
-    if (length == claimed && account->sizes == SIZES_UNKNOWN &&
-        ++account->sizes_agreed >= SIZES_SAMPLE) {
-        account->sizes = SIZES_CERTAIN;
-        remember_sizes(account);
-    }
-}
-
-static void set_length(Folder *folder, MailUid uid, guint64 length)
-{
-    Account *account = folder->account;
-    g_autoptr(GError) error = NULL;
-    Message *message = mailbox_find(folder_mailbox(folder), uid);
-    Message *orphan = g_hash_table_lookup(folder->orphans, GUINT_TO_POINTER(uid));
-    if (orphan) {
-        orphan->size = length;
-        orphan->flags |= MESSAGE_LENGTH_KNOWN;
-    }
-    if (!message || (message->flags & MESSAGE_LENGTH_KNOWN))
-        return;
-    gboolean differs = message->size != length;
-    learn_size(folder, uid, length, message->size);
-    message->size = length;
-    message->flags |= MESSAGE_LENGTH_KNOWN;
-    account_batch(account);
-    if (!index_set_length(account->index, folder->row, uid, (gint64)length, &error))
-        g_warning("the index cannot be written: %s", error->message);
-    if (differs)
-        account->funcs->changed(folder, uid, account->data);
-}
-
-/* A size that the kernel was told as certain, and that is not: what was asked must fail once, so
- * that no program takes a cut or padded message for a whole one; then the true size is known. */
-static GError *misstated(const Download *download, guint64 length)
-{
-    if (!download->was_certain || length == download->claimed)
+    if (!download->was_certain || !download->lie)
         return NULL;
     return g_error_new(MAIL_ERROR, MAIL_ERROR_PROTOCOL,
-                       "the message has %" G_GUINT64_FORMAT " bytes, not %" G_GUINT64_FORMAT
-                       " as the server said before: try again",
-                       length, download->claimed);
+                       "the message does not have the %" G_GUINT64_FORMAT
+                       " bytes that the server said before: try again",
+                       download->claimed);
 }
 
 /* ---- failures ---- */
@@ -194,16 +146,18 @@ static void download_complete(Download *download)
         download_end(download, error);
         return;
     }
-    set_length(folder, download->uid, length);
+    download->lie = length != download->claimed;
+    sizes_set_length(folder, download->uid, length);
     account_batch(account);
     if (!bodies_part_complete(g_steal_pointer(&download->part), download->uid, &error)) {
         g_warning("a message cannot be kept: %s", error->message);
+        failure_note(folder, download->uid, error);
         download_end(download, error);
         return;
     }
     account->fetched_bodies++;
     account->fetched_bytes += length;
-    error = misstated(download, length);
+    error = misstated(download);
     download_end(download, error);
 }
 
@@ -215,32 +169,32 @@ static guint64 known_end(const Download *download)
     return download->was_certain ? download->claimed : UNKNOWN_TOTAL;
 }
 
+static gboolean new_part(Download *download)
+{
+    Folder *folder = download->folder;
+    download->part = bodies_part_new(folder->account->bodies, folder->row, &download->error);
+    return download->part != NULL;
+}
+
+/* The last window is never asked to end where the message is said to end, so that before a reader
+ * gets the last bytes it shows whether there are more. */
 static gboolean begin_window(Download *download, guint64 size)
 {
-    g_autoptr(GError) error = NULL;
-    if (size > download->window)
+    if (size > download->window || (!download->part && !new_part(download)))
         return FALSE;
+    guint64 end = download->window_start + size;
     download->received = 0;
-    if (!download->part)
-        download->part =
-            bodies_part_new(download->folder->account->bodies, download->folder->row, &error);
-    if (!download->part)
-        g_warning("a message cannot be stored: %s", error->message);
-    return download->part != NULL;
+    if (end > download->claimed || (size < download->window && end < download->claimed))
+        download->lie = download->whole = TRUE;
+    return TRUE;
 }
 
 static gboolean begin_whole(Download *download, guint64 size)
 {
-    g_autoptr(GError) error = NULL;
     g_clear_pointer(&download->part, body_part_free);
-    download->part =
-        bodies_part_new(download->folder->account->bodies, download->folder->row, &error);
-    if (!download->part) {
-        download->error = g_steal_pointer(&error);
-        return FALSE;
-    }
     download->total = size;
-    return TRUE;
+    download->lie = size != download->claimed;
+    return new_part(download);
 }
 
 static gboolean batch_begin(MailUid uid, guint64 size, gpointer data)
@@ -250,7 +204,8 @@ static gboolean batch_begin(MailUid uid, guint64 size, gpointer data)
     g_clear_pointer(&batch->stray, body_part_free);
     batch->current = NULL;
     if (uid == 0) {
-        batch->stray = bodies_part_new(folder->account->bodies, folder->row, NULL);
+        g_clear_error(&batch->error);
+        batch->stray = bodies_part_new(folder->account->bodies, folder->row, &batch->error);
         return batch->stray != NULL;
     }
     Download *download = find(folder, uid);
@@ -261,28 +216,52 @@ static gboolean batch_begin(MailUid uid, guint64 size, gpointer data)
     if (!wanted)
         return FALSE;
     batch->current = download;
-    if (!download->windowed)
-        wait_list_wake(&download->waiters, NULL); /* some ask only for the length */
+    wait_list_wake(&download->waiters, NULL); /* some ask only for the length */
     return TRUE;
+}
+
+static void window_bytes(Download *download, const guint8 *bytes, gsize size)
+{
+    /* After a lost connection a window comes again from its start: what is here stays. */
+    guint64 have = body_part_frontier(download->part) - download->window_start;
+    guint64 skip = have > download->received ? MIN(have - download->received, size) : 0;
+    download->received += size;
+    if (size > skip)
+        body_part_append(download->part, bytes + skip, size - skip, &download->error);
+}
+
+/* A window whose uid came after it. */
+static gboolean take_stray_window(Download *download, const BodyPart *stray)
+{
+    guint64 size = body_part_frontier(stray);
+    guint8 bytes[16 * 1024];
+    if (!begin_window(download, size))
+        return FALSE;
+    for (guint64 at = 0; at < size && !download->error;) {
+        gssize got = pread(body_part_fd(stray), bytes, MIN(sizeof(bytes), size - at), (off_t)at);
+        if (got <= 0)
+            g_set_error_literal(&download->error, MAIL_ERROR, MAIL_ERROR_DISK,
+                                "a message's body cannot be read back");
+        else
+            window_bytes(download, bytes, (gsize)got);
+        at += (guint64)MAX(got, 0);
+    }
+    return download->error == NULL;
 }
 
 static void batch_bytes(const guint8 *bytes, gsize size, gpointer data)
 {
     Batch *batch = data;
     Download *download = batch->current;
-    if (batch->stray && !body_part_append(batch->stray, bytes, size, NULL))
+    if (batch->stray && !body_part_append(batch->stray, bytes, size, &batch->error))
         g_clear_pointer(&batch->stray, body_part_free);
     if (!download || download->error)
         return;
-    if (download->windowed) {
-        /* After a lost connection a window comes again from its start: what is here stays. */
-        guint64 have = body_part_frontier(download->part) - download->window_start;
-        guint64 skip = have > download->received ? MIN(have - download->received, size) : 0;
-        download->received += size;
-        bytes += skip;
-        size -= skip;
-    }
-    if (size > 0 && !body_part_append(download->part, bytes, size, &download->error))
+    if (download->windowed)
+        window_bytes(download, bytes, size);
+    else if (size > 0)
+        body_part_append(download->part, bytes, size, &download->error);
+    if (download->error)
         g_warning("a message cannot be stored: %s", download->error->message);
     wait_list_wake(&download->waiters, download->error);
 }
@@ -292,6 +271,7 @@ static void queue_window(Download *download)
     guint64 frontier = download->part ? body_part_frontier(download->part) : 0;
     guint64 next = download->window ? MIN(download->window * 2, MAX_WINDOW) : FIRST_WINDOW;
     download->window_start = frontier;
+    download->received = 0;
     /* Never just to the claimed end: more than that must be able to show. */
     download->window = frontier + next == download->claimed ? next + 1 : next;
     queue_download(download);
@@ -305,15 +285,15 @@ static gboolean wants_more(const Download *download)
            (download->window > FIRST_WINDOW && download->demand + download->window > frontier);
 }
 
+/* A window cut short where the message is said to end is its end; anywhere else only an empty one
+ * is. */
 static void window_ended(Download *download)
 {
-    gboolean at_end = download->received < download->window ||
-                      body_part_frontier(download->part) == download->claimed;
-    if (at_end) {
+    gboolean as_claimed = body_part_frontier(download->part) == download->claimed;
+    if (download->received == 0 || (as_claimed && download->received < download->window))
         download_complete(download);
-        return;
-    }
-    wait_list_wake(&download->waiters, NULL);
+    else
+        wait_list_wake(&download->waiters, NULL);
 }
 
 static void batch_end(MailUid uid, gpointer data)
@@ -325,10 +305,14 @@ static void batch_end(MailUid uid, gpointer data)
     batch->current = NULL;
     if (!ours || download->error)
         return; /* batch_done tells who waits */
-    if (stray && !download->windowed) {
+    if (stray && download->windowed) {
+        if (!take_stray_window(download, stray))
+            return;
+    } else if (stray) {
         g_clear_pointer(&download->part, body_part_free);
         download->part = g_steal_pointer(&stray);
         download->total = body_part_frontier(download->part);
+        download->lie = download->total != download->claimed;
     } else if (!download->part) {
         return;
     }
@@ -343,8 +327,23 @@ static void batch_end(MailUid uid, gpointer data)
 static void batch_free(Batch *batch)
 {
     body_part_free(batch->stray);
+    g_clear_error(&batch->error);
     g_array_unref(batch->uids);
     g_free(batch);
+}
+
+/* The next window, if somebody wants it; else it rests, with its file open: not too many do. */
+static void go_on(Download *download)
+{
+    Account *account = download->folder->account;
+    if (wants_more(download)) {
+        queue_window(download);
+        return;
+    }
+    download->idle_since = g_get_monotonic_time();
+    g_queue_push_tail(&account->halted, download);
+    if (account->halted.length > MAX_HALTED)
+        download_end(g_queue_peek_head(&account->halted), NULL);
 }
 
 /* What of the batch did not come: refused, unreachable, or not there any more. */
@@ -354,24 +353,18 @@ static void batch_leftover(Batch *batch, MailUid uid, const GError *error)
     if (!download || download->batch != batch)
         return;
     download->batch = NULL;
-    if (!error && !download->error && download->windowed && download->part &&
-        download->received > 0) {
-        if (wants_more(download)) {
-            queue_window(download);
-        } else {
-            download->idle_since = g_get_monotonic_time();
-            g_queue_push_tail(&batch->folder->account->halted, download);
-        }
+    if (!error && !download->error && download->windowed && download->received > 0) {
+        go_on(download);
         return;
     }
-    g_autoptr(GError) why = download->error ? g_error_copy(download->error)
-                            : error
-                                ? g_error_copy(error)
+    const GError *cause = download->error ? download->error : error ? error : batch->error;
+    g_autoptr(GError) why = cause
+                                ? g_error_copy(cause)
                                 : g_error_new_literal(MAIL_ERROR, MAIL_ERROR_GONE,
                                                       "the message is not on the server any more");
     if (!g_error_matches(why, MAIL_ERROR, MAIL_ERROR_OFFLINE))
         failure_note(batch->folder, uid, why);
-    if (!error && !download->error)
+    if (!cause)
         batch->folder->dirty = TRUE; /* the listing is older than that */
     download_end(download, why);
 }
@@ -460,18 +453,18 @@ static void queue_download(Download *download)
 static Download *obtain(Folder *folder, MailUid uid)
 {
     Download *download = find(folder, uid);
-    MessageInfo info;
     if (download)
         return download;
-    if (!account_message(folder->account, folder, uid, &info))
+    const Message *message = account_find(folder, uid);
+    if (!message)
         return NULL;
     download = g_new0(Download, 1);
     download->folder = folder;
     download->uid = uid;
     download->total = UNKNOWN_TOTAL;
-    download->claimed = info.size;
-    download->was_certain = info.certain;
-    download->windowed = info.certain && info.size >= WINDOWED_FROM;
+    download->claimed = message->size;
+    download->was_certain = sizes_believed(folder->account, message);
+    download->windowed = download->was_certain && message->size >= WINDOWED_FROM;
     g_hash_table_insert(folder->downloads, GUINT_TO_POINTER(uid), download);
     if (download->windowed)
         queue_window(download);
@@ -499,7 +492,7 @@ static void confirm_length(Folder *folder, MailUid uid, guint64 length)
 {
     Message *message = mailbox_find(folder_mailbox(folder), uid);
     if (message && !(message->flags & MESSAGE_LENGTH_KNOWN))
-        set_length(folder, uid, length);
+        sizes_set_length(folder, uid, length);
 }
 
 AccountReply account_read(Account *account, Folder *folder, MailUid uid, guint64 offset, gsize size,
@@ -523,7 +516,7 @@ AccountReply account_read(Account *account, Folder *folder, MailUid uid, guint64
         return ACCOUNT_FAILED;
     }
     guint64 end = known_end(download);
-    GError *wrong = download->total == UNKNOWN_TOTAL ? NULL : misstated(download, download->total);
+    GError *wrong = misstated(download);
     if (wrong) {
         g_propagate_error(error, wrong);
         return ACCOUNT_FAILED;
@@ -558,6 +551,8 @@ AccountReply account_length(Account *account, Folder *folder, MailUid uid, Waite
     *length = info.size;
     if (info.certain)
         return ACCOUNT_READY;
+    /* From now on the kernel goes by what it is told here. */
+    account_find(folder, uid)->flags &= ~(guint32)MESSAGE_SIZE_SHOWN;
     Download *download = obtain(folder, uid);
     if (download->total != UNKNOWN_TOTAL) {
         *length = download->total;
@@ -583,40 +578,13 @@ gboolean downloads_secure(Folder *folder, MailUid uid)
     return FALSE;
 }
 
-typedef struct {
-    guint64 size;
-    MailUid uid;
-} Candidate;
-
-static gint smaller(gconstpointer a, gconstpointer b)
+void downloads_measure(Folder *folder, MailUid uid)
 {
-    const Candidate *first = a, *second = b;
-    return first->size < second->size ? -1 : first->size > second->size;
-}
-
-/* Before the sizes of a server that is not known yet are shown, some small bodies are measured. */
-void downloads_verify(Folder *folder)
-{
-    Account *account = folder->account;
-    if (account->sizes != SIZES_UNKNOWN || folder->verifying > 0)
+    Download *download = find(folder, uid) ? NULL : obtain(folder, uid);
+    if (!download)
         return;
-    g_autoptr(GArray) candidates = g_array_new(FALSE, FALSE, sizeof(Candidate));
-    Mailbox *mailbox = folder_mailbox(folder);
-    for (guint i = 0; i < mailbox_count(mailbox); i++) {
-        const Message *message = mailbox_at(mailbox, i);
-        Candidate candidate = {message->size, message->uid};
-        if (message->size <= SMALL && !(message->flags & MESSAGE_LENGTH_KNOWN) &&
-            message_visible(folder, message) && !find(folder, message->uid))
-            g_array_append_val(candidates, candidate);
-    }
-    g_array_sort(candidates, smaller);
-    for (guint i = 0; i < candidates->len && i < SIZES_SAMPLE; i++) {
-        Download *download = obtain(folder, g_array_index(candidates, Candidate, i).uid);
-        if (!download)
-            continue;
-        download->verifies = TRUE;
-        folder->verifying++;
-    }
+    download->verifies = TRUE;
+    folder->verifying++;
 }
 
 void downloads_drop_halted(Account *account)

@@ -10,11 +10,15 @@
 #define MAX_NAME 8192 /* bytes; longer names are left out, and that is logged */
 #define MAX_LEVELS 1000
 #define MAX_FOLDERS 100000
+#define ROWS_END (1 << 26) /* the index gives none from here on */
 
 static void folder_free(Folder *folder)
 {
+    g_autoptr(GError) gone =
+        g_error_new_literal(MAIL_ERROR, MAIL_ERROR_GONE, "the folder is not there any more");
     downloads_cancel(folder);
     sync_cancel(folder);
+    wait_list_wake(&folder->sync_waiters, gone);
     g_hash_table_unref(folder->downloads);
     g_hash_table_unref(folder->orphans);
     g_hash_table_unref(folder->failures);
@@ -43,8 +47,24 @@ static Folder *folder_new(Account *account)
     return folder;
 }
 
+/* A new row is committed at once, by itself: one that a failing transaction took back would be
+ * given to another folder as well. Where the index cannot give one, a number for this mount must
+ * do. */
+static void take_row(Folder *folder, IndexFolder *row)
+{
+    Account *account = folder->account;
+    g_autoptr(GError) error = NULL;
+    account_batch_end(account);
+    if (!index_put_folder(account->index, row, &error)) {
+        account_index_failed(account, error);
+        row->row = ROWS_END - ++account->spare_rows;
+    }
+    folder->row = row->row;
+}
+
 void folder_store(Folder *folder)
 {
+    Account *account = folder->account;
     g_autoptr(GError) error = NULL;
     IndexFolder row = {
         .row = folder->row,
@@ -56,12 +76,15 @@ void folder_store(Folder *folder)
         .modseq = folder->modseq,
         .listed = folder->listed,
     };
-    account_batch(folder->account);
-    if (!index_put_folder(folder->account->index, &row, &error)) {
-        g_warning("the index cannot be written: %s", error->message);
+    if (folder->row == 0) {
+        take_row(folder, &row);
         return;
     }
-    folder->row = row.row;
+    if (account->batch_failed)
+        return; /* what it says of its messages may not be in the index */
+    account_batch(account);
+    if (!index_put_folder(account->index, &row, &error))
+        account_index_failed(account, error);
 }
 
 void folder_touch(Folder *folder)
@@ -73,36 +96,60 @@ void folder_touch(Folder *folder)
 
 /* ---- the tree ---- */
 
-static gint by_row(gconstpointer a, gconstpointer b)
+/* The position of the first child whose row is above `after`. */
+static guint child_position(const Folder *folder, guint32 after)
 {
-    const Folder *first = *(Folder *const *)a, *second = *(Folder *const *)b;
-    return first->row < second->row ? -1 : first->row > second->row;
+    guint low = 0, high = folder->children->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        if (((Folder *)folder->children->pdata[middle])->row <= after)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
-/* Links a folder that has its row into its parent; FALSE when the parent has one so labelled. */
-static gboolean attach(Folder *folder, Folder *parent, const char *component)
+static void link_row(Folder *folder)
+{
+    Folder *parent = folder->parent;
+    g_ptr_array_insert(parent->children, (gint)child_position(parent, folder->row), folder);
+    g_hash_table_insert(folder->account->by_row, GUINT_TO_POINTER(folder->row), folder);
+}
+
+/* The folder is not freed. */
+static void unlink_row(Folder *folder)
+{
+    g_ptr_array_remove(folder->parent->children, folder);
+    g_hash_table_steal(folder->account->by_row, GUINT_TO_POINTER(folder->row));
+}
+
+/* Names a folder by the last part of its name; FALSE when the parent has one so named. */
+static gboolean give_label(Folder *folder, Folder *parent, const char *component)
 {
     Account *account = folder->account;
-    folder->label = account->funcs->label(component, parent == account->root);
-    if (g_hash_table_contains(parent->by_label, folder->label)) {
-        g_autofree char *shown = mail_escape(folder->name, -1, 200);
-        g_warning("two folders would have the same name; this one is not shown: %s", shown);
-        return FALSE;
-    }
     folder->parent = parent;
-    g_hash_table_insert(parent->by_label, folder->label, folder);
-    g_ptr_array_add(parent->children, folder);
-    g_ptr_array_sort(parent->children, by_row);
-    g_hash_table_insert(account->by_row, GUINT_TO_POINTER(folder->row), folder);
-    g_hash_table_insert(account->by_name, folder->name, folder);
-    return TRUE;
+    folder->label = account->funcs->label(component, parent == account->root);
+    if (!g_hash_table_contains(parent->by_label, folder->label))
+        return TRUE;
+    g_autofree char *shown = mail_escape(folder->name, -1, 200);
+    g_warning("two folders would have the same name; this one is not shown: %s", shown);
+    return FALSE;
+}
+
+/* Links a folder that has its row and label into its parent. */
+static void attach(Folder *folder)
+{
+    g_hash_table_insert(folder->parent->by_label, folder->label, folder);
+    g_hash_table_insert(folder->account->by_name, folder->name, folder);
+    link_row(folder);
 }
 
 static void detach(Folder *folder)
 {
     g_hash_table_remove(folder->parent->by_label, folder->label);
-    g_ptr_array_remove(folder->parent->children, folder);
     g_hash_table_remove(folder->account->by_name, folder->name);
+    unlink_row(folder);
 }
 
 /* The folder with this name on the wire, made (with the levels above it) when there is none. */
@@ -127,14 +174,13 @@ static Folder *obtain(Account *account, const char *name, char delimiter, guint 
     folder->name = g_strdup(name);
     folder->delimiter = delimiter;
     folder->flags = MAIL_FOLDER_NOSELECT; /* until the server lists it by itself */
-    folder_store(folder);
-    if (folder->row == 0 || !attach(folder, parent, component)) {
-        if (folder->row)
-            index_remove_folder(account->index, folder->row, NULL);
+    if (!give_label(folder, parent, component)) {
         folder_free(folder);
         return NULL;
     }
-    parent->generation++;
+    folder_store(folder);
+    attach(folder);
+    folder_touch(parent);
     return folder;
 }
 
@@ -187,10 +233,36 @@ static void load_folder(Account *account, const IndexFolder *row)
     folder->uidnext = row->uidnext;
     folder->modseq = row->modseq;
     folder->listed = row->listed;
-    if (!parent || !attach(folder, parent, component)) {
-        index_remove_folder(account->index, row->row, NULL);
-        folder_free(folder);
+    if (parent && give_label(folder, parent, component)) {
+        attach(folder);
+        return;
     }
+    index_remove_folder(account->index, row->row, NULL);
+    folder_free(folder);
+}
+
+/* What was listed without senders and subjects is listed afresh when names need them. */
+static void check_headers(Account *account)
+{
+    g_autofree char *known = index_get_meta(account->index, "headers");
+    g_autoptr(GError) error = NULL;
+    const char *now = account->config.headers ? "yes" : "no";
+    if (g_strcmp0(known, now) == 0)
+        return;
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, account->by_row);
+    while (account->config.headers && g_strcmp0(known, "no") == 0 &&
+           g_hash_table_iter_next(&iter, NULL, &value)) {
+        Folder *folder = value;
+        folder->listed = FALSE;
+        folder->uidnext = 0;
+        folder->modseq = 0;
+        folder_store(folder);
+    }
+    account_batch(account);
+    if (!index_set_meta(account->index, "headers", now, &error))
+        account_index_failed(account, error);
 }
 
 gboolean folders_load(Account *account, GError **error)
@@ -209,6 +281,8 @@ gboolean folders_load(Account *account, GError **error)
     for (guint i = 0; i < rows->len; i++)
         load_folder(account, rows->pdata[i]);
     account->list_known = account->root->children->len > 0;
+    account->trash_known = folders_trash(account) != NULL;
+    check_headers(account);
     return TRUE;
 }
 
@@ -221,26 +295,40 @@ void folders_free(Account *account)
 
 /* ---- changes to the tree ---- */
 
+static void release_orphans(Folder *folder)
+{
+    g_autoptr(GList) uids = g_hash_table_get_keys(folder->orphans);
+    for (GList *item = uids; item; item = item->next)
+        folder_release_orphan(folder, GPOINTER_TO_UINT(item->data));
+}
+
+/* Forgets all that hangs on its row. Who waits for something of it looks again, and finds that the
+ * row is not there: so it has to be off the table by now. */
+static void void_row(Folder *folder)
+{
+    Account *account = folder->account;
+    g_autoptr(GError) error = NULL;
+    journal_folder_gone(account->journal, folder);
+    downloads_cancel(folder);
+    release_orphans(folder);
+    account_batch(account);
+    if (!index_remove_folder(account->index, folder->row, &error))
+        account_index_failed(account, error);
+    bodies_remove_folder(account->bodies, folder->row);
+    account->funcs->folder_gone(folder->parent, folder->label, account->data);
+}
+
 /* A folder that the server does not list any more, and that nothing hangs below. */
 static void remove_folder(Folder *folder)
 {
-    Account *account = folder->account;
-    Folder *parent = folder->parent;
-    journal_folder_gone(account->journal, folder);
-    g_autoptr(GError) error = NULL;
-    if (!index_remove_folder(account->index, folder->row, &error))
-        g_warning("the index cannot be written: %s", error->message);
-    bodies_remove_folder(account->bodies, folder->row);
-    account->funcs->folder_gone(parent, folder->label, account->data);
     detach(folder);
-    folder_touch(parent);
-    g_hash_table_remove(account->by_row, GUINT_TO_POINTER(folder->row));
+    void_row(folder);
+    folder_touch(folder->parent);
+    folder_free(folder);
 }
 
 void folder_renew(Folder *folder, MailUidValidity uidvalidity)
 {
-    Account *account = folder->account;
-    g_autoptr(GError) error = NULL;
     if (folder->uidvalidity == 0) {
         folder->uidvalidity = uidvalidity; /* its first: the row stays */
         folder_store(folder);
@@ -249,15 +337,9 @@ void folder_renew(Folder *folder, MailUidValidity uidvalidity)
     g_autofree char *shown = mail_escape(folder->name, -1, 200);
     g_message("%s was made anew on the server (UIDVALIDITY %u, was %u): it is listed afresh", shown,
               uidvalidity, folder->uidvalidity);
-    journal_folder_gone(account->journal, folder);
-    downloads_cancel(folder);
-    bodies_remove_folder(account->bodies, folder->row);
-    account->funcs->folder_gone(folder->parent, folder->label, account->data);
     /* Inodes are (row, uid): a new row makes new inodes, so no old page is ever served for them. */
-    g_hash_table_steal(account->by_row, GUINT_TO_POINTER(folder->row));
-    if (!index_remove_folder(account->index, folder->row, &error))
-        g_warning("the index cannot be written: %s", error->message);
-    g_hash_table_remove_all(folder->orphans);
+    unlink_row(folder);
+    void_row(folder);
     g_hash_table_remove_all(folder->failures);
     g_array_set_size(folder->taken, 0);
     mailbox_free(folder->mailbox);
@@ -268,8 +350,7 @@ void folder_renew(Folder *folder, MailUidValidity uidvalidity)
     folder->modseq = 0;
     folder->listed = FALSE;
     folder_store(folder);
-    g_hash_table_insert(account->by_row, GUINT_TO_POINTER(folder->row), folder);
-    g_ptr_array_sort(folder->parent->children, by_row);
+    link_row(folder);
     folder_touch(folder->parent);
     folder_touch(folder);
 }
@@ -288,6 +369,7 @@ static void listed_folder(const RemoteFolder *listed, gpointer data)
     if (!folder)
         return;
     folder->seen = TRUE;
+    account->trash_known |= (listed->flags & MAIL_FOLDER_TRASH) != 0;
     if (folder->flags == listed->flags && folder->delimiter == listed->delimiter)
         return;
     folder->flags = listed->flags;
@@ -295,22 +377,39 @@ static void listed_folder(const RemoteFolder *listed, gpointer data)
     folder_store(folder);
 }
 
-/* Removes what was not listed, children first. Returns whether anything is left of `folder`. */
-static gboolean sweep(Folder *folder)
+/* Removes what was not listed, children first. One with changes on their way stays until the server
+ * has answered them. */
+static void sweep(Folder *folder)
 {
     for (guint i = folder->children->len; i-- > 0;)
         sweep(folder->children->pdata[i]);
-    if (!folder->parent || folder->seen)
-        return TRUE;
+    if (!folder->parent || folder->seen || journal_has_folder(folder->account->journal, folder))
+        return;
     if (folder->children->len == 0) {
         remove_folder(folder);
-        return FALSE;
+        return;
     }
     if (folder->flags & MAIL_FOLDER_NOSELECT)
-        return TRUE; /* a level above others */
+        return; /* a level above others */
     folder->flags = MAIL_FOLDER_NOSELECT;
     folder_store(folder);
-    return TRUE;
+}
+
+/* Nothing but the inbox, where there were other folders: more likely the server's trouble than a
+ * user's wish. */
+static gboolean is_suspicious(const Account *account)
+{
+    gboolean missing = FALSE;
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, account->by_row);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Folder *folder = value;
+        if (folder->seen && strcmp(folder->name, "INBOX") != 0)
+            return FALSE;
+        missing |= !folder->seen;
+    }
+    return missing;
 }
 
 static void list_finished(const GError *error, gpointer data)
@@ -318,7 +417,13 @@ static void list_finished(const GError *error, gpointer data)
     Account *account = data;
     account->list_job = NULL;
     if (!error) {
-        sweep(account->root);
+        gboolean doubted = is_suspicious(account) && !account->list_doubted;
+        if (doubted)
+            g_message("the server lists no folder but INBOX: it is asked once more before the "
+                      "others go");
+        else
+            sweep(account->root);
+        account->list_doubted = doubted;
         account->list_known = TRUE;
         account->list_refreshed = g_get_monotonic_time();
     }
@@ -395,15 +500,8 @@ Folder *folder_child(Folder *folder, const char *label)
 
 Folder *folder_next_child(Folder *folder, guint32 after)
 {
-    guint low = 0, high = folder->children->len;
-    while (low < high) {
-        guint middle = low + (high - low) / 2;
-        if (((Folder *)folder->children->pdata[middle])->row <= after)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < folder->children->len ? folder->children->pdata[low] : NULL;
+    guint position = child_position(folder, after);
+    return position < folder->children->len ? folder->children->pdata[position] : NULL;
 }
 
 guint64 folder_generation(const Folder *folder)
@@ -423,13 +521,15 @@ gboolean folder_listed(const Folder *folder)
 
 Folder *folders_trash(Account *account)
 {
+    Folder *trash = NULL;
     GHashTableIter iter;
     gpointer value;
     g_hash_table_iter_init(&iter, account->by_row);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Folder *folder = value;
-        if ((folder->flags & MAIL_FOLDER_TRASH) && folder_selectable(folder))
-            return folder;
+        if ((folder->flags & MAIL_FOLDER_TRASH) && folder_selectable(folder) &&
+            (!trash || folder->row < trash->row))
+            trash = folder;
     }
-    return NULL;
+    return trash;
 }

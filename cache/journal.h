@@ -29,6 +29,8 @@ void journal_kick(Journal *journal);
 void journal_message_gone(Journal *journal, Folder *folder, MailUid uid);
 /* UIDVALIDITY changed, or the folder is gone: its changes are void, and that is said. */
 void journal_folder_gone(Journal *journal, Folder *folder);
+/* Whether changes of this folder are not yet answered. */
+gboolean journal_has_folder(Journal *journal, const Folder *folder);
 guint journal_pending(Journal *journal);
 guint journal_refused(Journal *journal);
 void journal_describe(Journal *journal, GString *out);

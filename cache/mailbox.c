@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-#define BLOCK_SIZE (64 * 1024)
-#define STRING_LIMIT 256 /* bytes of a sender or subject, without the NUL */
+#define FIRST_BLOCK 1024       /* most folders are small; each block is twice the one before ... */
+#define BLOCK_SIZE (64 * 1024) /* ... up to this */
+#define STRING_LIMIT 256       /* bytes of a sender or subject, without the NUL */
 
 /* The messages are array[first .. first + count). Removing one moves the shorter side, so that
  * `rm -r`, which goes through a folder from its start, does not move the whole rest each time.
@@ -14,15 +15,15 @@ struct Mailbox {
     Message *array;
     guint first, count, capacity;
     GPtrArray *blocks;
-    gsize block_used; /* in the last block */
-    gsize garbage;    /* bytes of dead strings in all blocks */
+    gsize block_size, block_used; /* of the last block */
+    gsize arena;                  /* bytes of all blocks */
+    gsize garbage;                /* bytes of dead strings in all blocks */
 };
 
 Mailbox *mailbox_new(void)
 {
     Mailbox *mailbox = g_new0(Mailbox, 1);
     mailbox->blocks = g_ptr_array_new_with_free_func(g_free);
-    mailbox->block_used = BLOCK_SIZE;
     return mailbox;
 }
 
@@ -49,15 +50,27 @@ static gsize bounded_length(const char *text)
     return length;
 }
 
+static void arena_grow(Mailbox *mailbox)
+{
+    gsize size = mailbox->block_size ? mailbox->block_size * 2 : FIRST_BLOCK;
+    mailbox->block_size = MIN(size, BLOCK_SIZE);
+    mailbox->block_used = 0;
+    mailbox->arena += mailbox->block_size;
+    g_ptr_array_add(mailbox->blocks, g_malloc(mailbox->block_size));
+}
+
+static void arena_reset(Mailbox *mailbox)
+{
+    mailbox->block_size = mailbox->block_used = mailbox->arena = mailbox->garbage = 0;
+}
+
 static const char *arena_add(Mailbox *mailbox, const char *text)
 {
     gsize length = text ? bounded_length(text) : 0;
     if (length == 0)
         return "";
-    if (mailbox->block_used + length + 1 > BLOCK_SIZE) {
-        g_ptr_array_add(mailbox->blocks, g_malloc(BLOCK_SIZE));
-        mailbox->block_used = 0;
-    }
+    if (mailbox->block_used + length + 1 > mailbox->block_size)
+        arena_grow(mailbox);
     char *block = g_ptr_array_index(mailbox->blocks, mailbox->blocks->len - 1);
     char *copy = block + mailbox->block_used;
     memcpy(copy, text, length);
@@ -84,13 +97,11 @@ static void arena_replace(Mailbox *mailbox, const char **slot, const char *text)
 
 static void arena_compact(Mailbox *mailbox)
 {
-    gsize used = mailbox->blocks->len * (gsize)BLOCK_SIZE;
-    if (mailbox->garbage < BLOCK_SIZE || mailbox->garbage < used / 2)
+    if (mailbox->garbage < BLOCK_SIZE || mailbox->garbage < mailbox->arena / 2)
         return;
     GPtrArray *old = mailbox->blocks;
     mailbox->blocks = g_ptr_array_new_with_free_func(g_free);
-    mailbox->block_used = BLOCK_SIZE;
-    mailbox->garbage = 0;
+    arena_reset(mailbox);
     for (guint i = 0; i < mailbox->count; i++) {
         Message *message = mailbox_at(mailbox, i);
         message->from = arena_add(mailbox, message->from);
@@ -159,6 +170,17 @@ MailUid mailbox_last_uid(const Mailbox *mailbox)
     if (mailbox->count == 0)
         return 0;
     return mailbox->array[mailbox->first + mailbox->count - 1].uid;
+}
+
+static gboolean is_kept_of(const char *kept, const char *text)
+{
+    gsize length = bounded_length(text);
+    return strlen(kept) == length && memcmp(kept, text, length) == 0;
+}
+
+gboolean mailbox_has_names(const Message *message, const char *from, const char *subject)
+{
+    return is_kept_of(message->from, from) && is_kept_of(message->subject, subject);
 }
 
 guint mailbox_position(const Mailbox *mailbox, MailUid uid)
@@ -261,12 +283,10 @@ void mailbox_clear(Mailbox *mailbox)
     g_clear_pointer(&mailbox->array, g_free);
     mailbox->first = mailbox->count = mailbox->capacity = 0;
     g_ptr_array_set_size(mailbox->blocks, 0);
-    mailbox->block_used = BLOCK_SIZE;
-    mailbox->garbage = 0;
+    arena_reset(mailbox);
 }
 
 gsize mailbox_bytes(const Mailbox *mailbox)
 {
-    return sizeof(Mailbox) + mailbox->capacity * sizeof(Message) +
-           mailbox->blocks->len * (gsize)BLOCK_SIZE;
+    return sizeof(Mailbox) + mailbox->capacity * sizeof(Message) + mailbox->arena;
 }

@@ -12,6 +12,7 @@ enum {
     MESSAGE_HIDDEN = 1 << 17,       /* removed here, left on the server with \Deleted */
     MESSAGE_REMOVED = 1 << 18,      /* a pending removal: not listed, not found by name */
     MESSAGE_KEYWORDS = 1 << 19,     /* the index has keywords for it */
+    MESSAGE_SIZE_SHOWN = 1 << 20,   /* the kernel was told the claimed size as certain */
 };
 
 typedef struct {
@@ -46,4 +47,6 @@ Message *mailbox_at(Mailbox *mailbox, guint position);
 guint mailbox_position(const Mailbox *mailbox, MailUid uid);
 /* The largest uid, 0 when empty. */
 MailUid mailbox_last_uid(const Mailbox *mailbox);
+/* Whether a stored message has this sender and subject, as far as they are kept. */
+gboolean mailbox_has_names(const Message *message, const char *from, const char *subject);
 gsize mailbox_bytes(const Mailbox *mailbox); /* memory used, for the status page */

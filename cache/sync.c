@@ -87,35 +87,34 @@ void folder_release_orphan(Folder *folder, MailUid uid)
         bodies_unpin(folder->account->bodies, folder->row, uid);
 }
 
-void folder_drop_message(Folder *folder, MailUid uid)
+static void drop_one(const Message *message, gpointer data)
 {
+    Folder *folder = data;
     Account *account = folder->account;
-    Mailbox *mailbox = folder_mailbox(folder);
-    Message *message = mailbox_find(mailbox, uid);
     g_autoptr(GError) error = NULL;
-    if (message)
-        folder_orphan(folder, message);
-    account_batch(account);
-    if (!index_remove_message(account->index, folder->row, uid, &error))
-        g_warning("the index cannot be written: %s", error->message);
-    bodies_remove(account->bodies, folder->row, uid);
-    mailbox_remove(mailbox, uid);
+    folder_orphan(folder, message);
+    if (!index_remove_message(account->index, folder->row, message->uid, &error))
+        account_index_failed(account, error);
+    bodies_remove(account->bodies, folder->row, message->uid);
+}
+
+void folder_drop_messages(Folder *folder, const GArray *uids)
+{
+    Mailbox *mailbox = folder_mailbox(folder);
+    account_batch(folder->account);
+    mailbox_remove_set(mailbox, uids, drop_one, folder);
 }
 
 /* The server does not have it any more. */
-static void message_vanished(FolderSync *sync, MailUid uid)
+static void message_vanished(FolderSync *sync, const Message *message)
 {
     Folder *folder = sync->folder;
     Account *account = folder->account;
-    Message *message = mailbox_find(folder_mailbox(folder), uid);
-    if (!message)
-        return;
     if (message_visible(folder, message)) {
         account->funcs->gone(folder, message, account->data);
         sync->names_changed = TRUE;
     }
-    journal_message_gone(account->journal, folder, uid);
-    folder_drop_message(folder, uid);
+    journal_message_gone(account->journal, folder, message->uid);
 }
 
 /* ---- what the server reports ---- */
@@ -153,62 +152,6 @@ static char *join_keywords(const char *const *keywords)
     return joined;
 }
 
-static void sync_message(const RemoteMessage *got, gpointer data)
-{
-    FolderSync *sync = data;
-    Folder *folder = sync->folder;
-    Account *account = folder->account;
-    if (mail_uid_set_contains(folder->taken, got->uid))
-        return; /* we removed it while the server was still listing it */
-    Mailbox *mailbox = folder_mailbox(folder);
-    const Message *old = mailbox_find(mailbox, got->uid);
-    g_autofree char *raw_from =
-        got->header ? mail_header_field(got->header, got->header_size, "From", MAX_FIELD) : NULL;
-    g_autofree char *raw_subject =
-        got->header ? mail_header_field(got->header, got->header_size, "Subject", MAX_FIELD) : NULL;
-    g_autofree char *message_id =
-        got->header ? mail_header_field(got->header, got->header_size, "Message-ID", 500) : NULL;
-    g_autofree char *from = mime_sender(raw_from ? raw_from : "");
-    g_autofree char *subject = mime_text(raw_subject ? raw_subject : "");
-    g_autofree char *keywords = join_keywords(got->keywords);
-    g_autofree char *valid_id = message_id ? g_utf8_make_valid(message_id, -1) : NULL;
-    gboolean length_known = old && (old->flags & MESSAGE_LENGTH_KNOWN);
-    gboolean removed = FALSE;
-    guint32 shown = journal_overlay(account->journal, folder, got->uid, got->flags, &removed);
-    IndexMessage row = {
-        .folder = folder->row,
-        .uid = got->uid,
-        .flags = got->flags,
-        .keywords = keywords,
-        .size = got->size,
-        .length = length_known ? (gint64)old->size : -1,
-        .date = got->date,
-        .changed = got->date,
-        .from = from,
-        .subject = subject,
-        .message_id = valid_id ? valid_id : "",
-        .hidden = old && (old->flags & MESSAGE_HIDDEN),
-    };
-    Message message = {
-        .uid = got->uid,
-        .flags = shown | (removed ? MESSAGE_REMOVED : 0) | (*keywords ? MESSAGE_KEYWORDS : 0) |
-                 (length_known ? MESSAGE_LENGTH_KNOWN : 0) | (row.hidden ? MESSAGE_HIDDEN : 0),
-        .size = length_known ? old->size : got->size,
-        .date = got->date,
-        .changed = got->date,
-        .from = from,
-        .subject = subject,
-    };
-    g_autoptr(GError) error = NULL;
-    account_batch(account);
-    if (!index_put_message(account->index, &row, &error)) {
-        account->batch_failed = TRUE;
-        g_warning("the index cannot be written: %s", error->message);
-    }
-    sync->names_changed |= old == NULL;
-    mailbox_put(mailbox, &message);
-}
-
 static void sync_flags(MailUid uid, guint32 flags, const char *const *keywords, gpointer data)
 {
     FolderSync *sync = data;
@@ -234,7 +177,7 @@ static void sync_flags(MailUid uid, guint32 flags, const char *const *keywords, 
     gint64 now = g_get_real_time() / G_USEC_PER_SEC;
     account_batch(account);
     if (!index_set_flags(account->index, folder->row, uid, flags, joined, now, &error))
-        g_warning("the index cannot be written: %s", error->message);
+        account_index_failed(account, error);
     message->flags = (message->flags & ~(guint32)(MAIL_FLAGS_SYSTEM | MESSAGE_KEYWORDS)) | shown |
                      (has_keywords ? MESSAGE_KEYWORDS : 0);
     message->changed = now;
@@ -251,6 +194,78 @@ static void sync_flags(MailUid uid, guint32 flags, const char *const *keywords, 
         account->funcs->changed(folder, uid, account->data);
 }
 
+static char *header_field(const RemoteMessage *got, const char *name, gsize limit)
+{
+    char *field =
+        got->header ? mail_header_field(got->header, got->header_size, name, limit) : NULL;
+    return field ? field : g_strdup("");
+}
+
+/* Stores one that is new, or that is known with other names: a size that is known, or that the
+ * kernel was told, stays. */
+static void put_message(FolderSync *sync, const RemoteMessage *got, const Message *old,
+                        const char *from, const char *subject)
+{
+    Folder *folder = sync->folder;
+    Account *account = folder->account;
+    g_autofree char *keywords = join_keywords(got->keywords);
+    g_autofree char *raw_id = header_field(got, "Message-ID", 500);
+    g_autofree char *message_id = g_utf8_make_valid(raw_id, -1);
+    guint32 kept =
+        old ? old->flags & (MESSAGE_LENGTH_KNOWN | MESSAGE_SIZE_SHOWN | MESSAGE_HIDDEN) : 0;
+    gboolean removed = FALSE;
+    guint32 shown = journal_overlay(account->journal, folder, got->uid, got->flags, &removed);
+    IndexMessage row = {
+        .folder = folder->row,
+        .uid = got->uid,
+        .flags = got->flags,
+        .keywords = keywords,
+        .size = got->size,
+        .length = (kept & MESSAGE_LENGTH_KNOWN) ? (gint64)old->size : -1,
+        .date = got->date,
+        .changed = old ? old->changed : got->date,
+        .from = from,
+        .subject = subject,
+        .message_id = message_id,
+        .hidden = (kept & MESSAGE_HIDDEN) != 0,
+    };
+    Message message = {
+        .uid = got->uid,
+        .flags =
+            shown | kept | (removed ? MESSAGE_REMOVED : 0) | (*keywords ? MESSAGE_KEYWORDS : 0),
+        .size = kept & (MESSAGE_LENGTH_KNOWN | MESSAGE_SIZE_SHOWN) ? old->size : got->size,
+        .date = row.date,
+        .changed = row.changed,
+        .from = from,
+        .subject = subject,
+    };
+    g_autoptr(GError) error = NULL;
+    account_batch(account);
+    if (!index_put_message(account->index, &row, &error))
+        account_index_failed(account, error);
+    sync->names_changed = TRUE;
+    mailbox_put(folder->mailbox, &message);
+}
+
+/* One that is known already comes again: the last, with what is new, and all of them when the
+ * folder is listed afresh. */
+static void sync_message(const RemoteMessage *got, gpointer data)
+{
+    FolderSync *sync = data;
+    Folder *folder = sync->folder;
+    if (mail_uid_set_contains(folder->taken, got->uid))
+        return; /* we removed it while the server was still listing it */
+    const Message *old = mailbox_find(folder_mailbox(folder), got->uid);
+    g_autofree char *raw_from = header_field(got, "From", MAX_FIELD);
+    g_autofree char *raw_subject = header_field(got, "Subject", MAX_FIELD);
+    g_autofree char *from = mime_sender(raw_from);
+    g_autofree char *subject = mime_text(raw_subject);
+    if (old && mailbox_has_names(old, from, subject))
+        sync_flags(got->uid, got->flags, got->keywords, sync);
+    else
+        put_message(sync, got, old, from, subject);
+}
+
 static void sync_vanished(const GArray *uids, gpointer data)
 {
     FolderSync *sync = data;
@@ -258,13 +273,11 @@ static void sync_vanished(const GArray *uids, gpointer data)
     for (guint i = 0; i < uids->len; i++) {
         const MailUidRange *range = &g_array_index(uids, MailUidRange, i);
         /* By what is known, not by the range: a range may span four billion. */
-        for (;;) {
-            guint at = mailbox_position(mailbox, range->first);
-            if (at >= mailbox_count(mailbox) || mailbox_at(mailbox, at)->uid > range->last)
-                break;
-            message_vanished(sync, mailbox_at(mailbox, at)->uid);
-        }
+        guint at = mailbox_position(mailbox, range->first);
+        for (; at < mailbox_count(mailbox) && mailbox_at(mailbox, at)->uid <= range->last; at++)
+            message_vanished(sync, mailbox_at(mailbox, at));
     }
+    folder_drop_messages(sync->folder, uids);
 }
 
 static void sync_present(const GArray *uids, gpointer data)
@@ -299,9 +312,9 @@ static void sync_done(const GError *error, MailModSeq modseq, gpointer data)
 {
     FolderSync *sync = data;
     Folder *folder = sync->folder;
-    Account *account = folder->account;
     sync->job = NULL;
     if (error) {
+        folder->dirty = TRUE;
         sync_finish(sync, error);
         return;
     }
@@ -310,10 +323,8 @@ static void sync_done(const GError *error, MailModSeq modseq, gpointer data)
     folder->uidnext = MAX(folder->uidnext, last == G_MAXUINT32 ? last : last + 1);
     folder->listed = TRUE;
     folder->refreshed = g_get_monotonic_time();
-    folder->dirty = FALSE;
-    if (!account->batch_failed)
-        folder_store(folder);
-    downloads_verify(folder);
+    folder_store(folder);
+    sizes_verify(folder);
     sync_finish(sync, NULL);
 }
 
@@ -332,6 +343,7 @@ static void sync_start(Folder *folder)
     FolderSync *sync = g_new0(FolderSync, 1);
     sync->folder = folder;
     folder->sync = sync;
+    folder->dirty = FALSE;
     guint count = mailbox_count(folder_mailbox(folder));
     RemoteSync known = {
         .mailbox = folder->name,

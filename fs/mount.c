@@ -7,6 +7,7 @@
 #include "control.h"
 #include "credentials.h"
 #include "fs.h"
+#include "imap-remote.h"
 #include "loop.h"
 #include "mountpoint.h"
 #include "names.h"
@@ -141,6 +142,7 @@ static Account *open_account(Mount *mount, Secret *secret, gboolean is_token, GE
         .headers = !config->names_uid,
         .read_only = config->read_only,
         .remote = server_config(config, is_token),
+        .make_remote = imap_remote_new,
     };
     return account_new(&account_config, secret, &funcs, mount, error);
 }
