@@ -215,9 +215,12 @@ static void auth_challenge(ImapSession *session, const char *text, gpointer data
 static GError *login_error(ImapSession *session, const ImapReply *reply)
 {
     g_autofree char *text = mail_escape(reply->text, -1, 200);
-    if (reply->condition == IMAP_NO && reply->code == IMAP_CODE_UNAVAILABLE)
-        return g_error_new(MAIL_ERROR, MAIL_ERROR_OFFLINE,
-                           "the server cannot check the password now: %s", text);
+    /* RFC 5530: says nothing about the password. */
+    gboolean later = reply->code == IMAP_CODE_UNAVAILABLE || reply->code == IMAP_CODE_LIMIT ||
+                     reply->code == IMAP_CODE_INUSE;
+    if (reply->condition == IMAP_NO && later)
+        return g_error_new(MAIL_ERROR, MAIL_ERROR_OFFLINE, "the server allows no login now: %s",
+                           text);
     return g_error_new(MAIL_ERROR, MAIL_ERROR_AUTH,
                        "login as %s refused by %s: %s (check the user name and the password)",
                        session->config->user, session->config->host, text);

@@ -8,5 +8,20 @@
 Remote *imap_remote_new(const RemoteConfig *config, Secret *secret, const RemoteFuncs *funcs,
                         gpointer data);
 
-/* In imap-sync.c. */
+/* Jobs for the pool, to be submitted by the caller; what they name is copied. */
+
+/* Bytes of a sequence set in one command, RFC 9051 section 4. */
+#define IMAP_REMOTE_MAX_SET 7000
+
 RemoteJob *imap_sync_new(const RemoteSync *known, const RemoteSyncFuncs *funcs, gpointer data);
+RemoteJob *imap_body_new(const RemoteFetch *what, const RemoteFetchFuncs *funcs, gpointer data);
+
+typedef enum {
+    IMAP_CHANGE_STORE,
+    IMAP_CHANGE_COPY,
+    IMAP_CHANGE_MOVE,
+    IMAP_CHANGE_EXPUNGE,
+} ImapChange;
+/* target: where COPY and MOVE put it. */
+RemoteJob *imap_change_new(ImapChange kind, const RemoteStore *what, const char *target,
+                           RemoteDone done, gpointer data);

@@ -1,4 +1,4 @@
-/* imap-session-private.h: what imap-session.c and imap-login.c share. */
+/* imap-session-private.h: what imap-session.c, imap-receive.c and imap-login.c share. */
 #pragma once
 
 #include "imap-session.h"
@@ -15,6 +15,17 @@ typedef enum {
     IMAP_LOGIN_DONE,
 } ImapLoginState;
 
+/* A command that was not answered yet. */
+typedef struct ImapPending {
+    char tag[16];
+    ImapCommand *command;
+    const ImapCommandFuncs *funcs;
+    gpointer data;
+    guint next_chunk;
+    gboolean select; /* replies go into session->selected */
+    gint64 sent;
+} ImapPending;
+
 struct ImapSession {
     const RemoteConfig *config;
     const Secret *secret;
@@ -24,14 +35,15 @@ struct ImapSession {
     Stream *stream;
     Scan *scan;
     ImapReplyParser *parser;
-    GQueue unsent;  /* of ImapPending: not yet written, since one before them holds the line */
-    GQueue waiting; /* of ImapPending: written, in order; the head is being answered */
-    struct ImapPending *sink; /* who gets the literal that is being received; NULL: nobody */
+    GQueue unsent;      /* of ImapPending: not yet written, since one before them holds the line */
+    GQueue waiting;     /* of ImapPending: written, in order; the head is being answered */
+    ImapPending *sink;  /* who gets the literal that is being received; NULL: nobody */
+    ImapPending *taker; /* who was the sink within the response that is being received */
     guint next_tag;
     guint timer;
     guint fail_source;
     GError *error;
-    gint64 idle_since;
+    gint64 created, idle_since;
     guint nesting; /* > 0 while one of our callbacks runs: free waits for it */
     gboolean freed;
 
@@ -47,10 +59,23 @@ struct ImapSession {
     ImapSelected selected;
 };
 
-/* Called by imap-session.c. */
+/* In imap-session.c. */
+/* Every entry from the main loop is bracketed by these, so that a callback may free the session:
+ * imap_session_leave() does it then, and returns FALSE. */
+void imap_session_enter(ImapSession *session);
+gboolean imap_session_leave(ImapSession *session);
+void imap_session_fail_protocol(ImapSession *session, const char *what);
+/* Writes the next chunk; TRUE when the command is out whole and does not hold the line. */
+gboolean imap_session_write_chunk(ImapSession *session, ImapPending *pending);
+void imap_session_flush(ImapSession *session); /* sends what may be sent */
+void imap_pending_free(ImapPending *pending);
+void imap_session_logged_in(ImapSession *session);
+
+/* In imap-receive.c: StreamFuncs.received. */
+gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer data);
+
+/* In imap-login.c. */
 void imap_login_ready(ImapSession *session); /* the stream is up */
 void imap_login_greeting(ImapSession *session, const ImapReply *reply);
 void imap_login_capabilities(ImapSession *session, const ImapValue *values);
 void imap_login_clear(ImapSession *session);
-/* Called by imap-login.c. */
-void imap_session_logged_in(ImapSession *session);

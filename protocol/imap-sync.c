@@ -18,7 +18,8 @@
 
 #include <string.h>
 
-#define MAX_SET 7000
+/* More messages than any mailbox has: beyond that, a server's numbers are not believed. */
+#define MAX_MESSAGES (4 * 1000 * 1000)
 #define FIELDS "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT MESSAGE-ID)]"
 
 typedef struct {
@@ -27,6 +28,7 @@ typedef struct {
     gpointer data;
     RemoteSync known; /* mailbox is job.mailbox */
     gboolean opened;
+    gboolean fresh;       /* this run came with a SELECT of its own */
     gboolean anew;        /* list everything: nothing is known, or UIDVALIDITY changed */
     gboolean with_modseq; /* CHANGEDSINCE was used */
     gboolean compare;     /* `present` is filled with all that exists */
@@ -34,7 +36,7 @@ typedef struct {
     guint hints; /* of the session, when the questions were asked */
     GArray *present;
     GArray *missing;   /* known to exist, and not to us */
-    MailModSeq modseq; /* the highest that came by */
+    MailModSeq modseq; /* the highest among the changes since known.modseq */
     guint64 exists;
     RemoteMailbox info;
 } SyncJob;
@@ -47,6 +49,14 @@ static gboolean is_void(const SyncJob *sync)
 static gboolean is_stale_listing(const SyncJob *sync)
 {
     return sync->opened && sync->info.uidvalidity != sync->known.uidvalidity && !sync->anew;
+}
+
+/* CHANGEDSINCE was asked, pipelined behind the SELECT, of a mailbox that keeps no modification
+ * sequences any more, or that was set back (restored from a backup). */
+static gboolean is_modseq_void(const SyncJob *sync)
+{
+    return sync->opened && sync->with_modseq &&
+           (sync->info.modseq == 0 || (sync->fresh && sync->info.modseq < sync->known.modseq));
 }
 
 static void send_step(SyncJob *sync, ImapSession *session);
@@ -67,6 +77,26 @@ static void take_message(SyncJob *sync, const ImapFetch *fetch)
     sync->funcs->message(&message, sync->data);
 }
 
+static void fail_protocol(SyncJob *sync, const char *text)
+{
+    pool_job_fail(&sync->job, g_error_new_literal(MAIL_ERROR, MAIL_ERROR_PROTOCOL, text));
+}
+
+static gboolean add_present(SyncJob *sync, MailUid first, MailUid last)
+{
+    mail_uid_set_add(sync->present, first, last);
+    if (sync->present->len <= MAX_MESSAGES)
+        return TRUE;
+    fail_protocol(sync, "the server lists more messages than a mailbox can have");
+    return FALSE;
+}
+
+/* A body within the same reply belongs to somebody else, who is to see it. */
+static gboolean is_mere_listing(const ImapFetch *fetch)
+{
+    return !fetch->body && !fetch->body_streamed;
+}
+
 static gboolean sync_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     SyncJob *sync = data;
@@ -76,30 +106,42 @@ static gboolean sync_untagged(ImapSession *session, const ImapReply *reply, gpoi
     if (is_void(sync) || !sync->opened || is_stale_listing(sync))
         return TRUE;
     const ImapFetch *fetch = &reply->fetch;
-    sync->modseq = MAX(sync->modseq, fetch->modseq);
-    if (sync->compare || sync->anew)
-        mail_uid_set_add(sync->present, fetch->uid, fetch->uid);
+    if ((sync->compare || sync->anew) && !add_present(sync, fetch->uid, fetch->uid))
+        return TRUE;
     if (fetch->has_size) { /* a date that cannot be read counts as 1970 */
         mail_uid_set_remove(sync->missing, fetch->uid);
         take_message(sync, fetch);
-        return TRUE;
+        return is_mere_listing(fetch);
     }
     if (sync->funcs->has(fetch->uid, sync->data))
         sync->funcs->flags(fetch->uid, fetch->flags.system & MAIL_FLAGS_SYSTEM,
                            fetch->flags.keywords, sync->data);
-    else
+    else if (sync->missing->len < MAX_MESSAGES)
         mail_uid_set_add(sync->missing, fetch->uid, fetch->uid);
-    return TRUE;
+    return is_mere_listing(fetch);
 }
 
+/* The highest sequence among all changes since one is known to have nothing unreported below it.
+ * Those of new messages, asked for a moment later, are not. */
 static gboolean changes_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     SyncJob *sync = data;
+    gboolean earlier = reply->type == IMAP_REPLY_VANISHED && reply->earlier;
+    gboolean counts = !is_void(sync) && sync->opened && !is_stale_listing(sync);
+    if (reply->type == IMAP_REPLY_FETCH && reply->fetch.uid && counts && sync->with_modseq)
+        sync->modseq = MAX(sync->modseq, reply->fetch.modseq);
     if (reply->type != IMAP_REPLY_VANISHED)
         return sync_untagged(session, reply, data);
-    if (!is_void(sync) && sync->opened && !is_stale_listing(sync))
+    if (counts)
         sync->funcs->vanished(reply->uids, sync->data);
-    return TRUE;
+    return earlier; /* the other kind may belie what this sync lists: worth another one */
+}
+
+/* New messages; what vanished meanwhile is told by any reply. */
+static gboolean list_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+    return reply->type == IMAP_REPLY_VANISHED ? changes_untagged(session, reply, data)
+                                              : sync_untagged(session, reply, data);
 }
 
 static gboolean search_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
@@ -111,7 +153,8 @@ static gboolean search_untagged(ImapSession *session, const ImapReply *reply, gp
         return TRUE;
     for (guint i = 0; i < reply->uids->len; i++) {
         const MailUidRange *range = &g_array_index(reply->uids, MailUidRange, i);
-        mail_uid_set_add(sync->present, range->first, range->last);
+        if (!add_present(sync, range->first, range->last))
+            break;
     }
     return TRUE;
 }
@@ -122,10 +165,9 @@ static gboolean search_untagged(ImapSession *session, const ImapReply *reply, gp
  * one by one or by EXISTS, so a lying range cannot make us count to four billion. */
 static void note_missing(SyncJob *sync)
 {
-    if (mail_uid_set_count(sync->present) > sync->exists + 100000) {
-        pool_job_fail(&sync->job,
-                      g_error_new_literal(MAIL_ERROR, MAIL_ERROR_PROTOCOL,
-                                          "the server lists more messages than the mailbox has"));
+    guint64 count = mail_uid_set_count(sync->present);
+    if (count > MAX_MESSAGES || count > sync->exists + 100000) {
+        fail_protocol(sync, "the server lists more messages than the mailbox has");
         return;
     }
     for (guint i = 0; i < sync->present->len; i++) {
@@ -136,29 +178,46 @@ static void note_missing(SyncJob *sync)
     }
 }
 
+/* All that exists has been listed. */
+static void listing_over(SyncJob *sync)
+{
+    /* A server that answers without UIDs, say, must not empty a mailbox of ours. */
+    if (sync->present->len == 0 && MIN(sync->exists, sync->info.exists) > 0) {
+        fail_protocol(sync, "the mailbox is not empty, and yet the server lists no message");
+        return;
+    }
+    if (!sync->anew)
+        note_missing(sync);
+    if (!is_void(sync))
+        sync->funcs->present(sync->present, sync->data);
+    sync->anew = sync->compare = FALSE;
+    sync->step = MAX(sync->step, 1);
+}
+
 /* After the last reply of a step: is another one needed? */
 static void step_over(SyncJob *sync, ImapSession *session)
 {
     if (is_void(sync))
         return;
+    if (is_modseq_void(sync) && !is_stale_listing(sync)) {
+        sync->known.modseq = 0;
+        sync->modseq = 0;
+        send_step(sync, session);
+        return;
+    }
     if (is_stale_listing(sync)) {
         /* What was asked, pipelined, was about another mailbox of the same name. */
         sync->known.complete = FALSE;
         sync->known.modseq = 0;
+        sync->with_modseq = FALSE;
         sync->anew = TRUE;
         send_step(sync, session);
         return;
     }
     sync->known.uidvalidity = sync->info.uidvalidity;
     sync->exists = imap_session_selected(session)->info.exists;
-    if (sync->anew || sync->compare) {
-        if (!sync->anew)
-            note_missing(sync);
-        if (!is_void(sync))
-            sync->funcs->present(sync->present, sync->data);
-        sync->anew = sync->compare = FALSE;
-        sync->step = MAX(sync->step, 1);
-    }
+    if (sync->anew || sync->compare)
+        listing_over(sync);
     if (is_void(sync))
         return;
     if (sync->missing->len > 0 && sync->step < 3) {
@@ -175,9 +234,10 @@ static void step_over(SyncJob *sync, ImapSession *session)
 
 static void answered(ImapSession *session, const ImapReply *reply, SyncJob *sync)
 {
-    /* Some servers refuse 1:* in an empty mailbox. */
+    /* Some servers refuse 1:* in an empty mailbox; all have to refuse CHANGEDSINCE in one without
+     * modification sequences, RFC 7162 section 3.1.2.2. */
     gboolean empty = sync->opened && imap_session_selected(session)->info.exists == 0;
-    gboolean harmless = reply->condition == IMAP_NO && empty;
+    gboolean harmless = reply->condition != IMAP_OK && (empty || is_modseq_void(sync));
     if (sync->job.commands == 1 && (reply->condition == IMAP_OK || harmless))
         step_over(sync, session);
     ImapReply ok = *reply;
@@ -193,7 +253,7 @@ static void sync_done(ImapSession *session, const ImapReply *reply, gpointer dat
 
 /* ---- commands ---- */
 
-static const ImapCommandFuncs list_funcs = {.untagged = sync_untagged, .done = sync_done};
+static const ImapCommandFuncs list_funcs = {.untagged = list_untagged, .done = sync_done};
 
 static void send_listing(SyncJob *sync, ImapSession *session, const char *set)
 {
@@ -236,7 +296,9 @@ static void send_search(SyncJob *sync, ImapSession *session)
 static void send_changes(SyncJob *sync, ImapSession *session)
 {
     gboolean qresync = imap_session_has_qresync(session);
-    sync->with_modseq = sync->known.modseq > 0 && imap_session_has_condstore(session);
+    gboolean keeps_none = sync->opened && sync->info.modseq == 0;
+    sync->with_modseq =
+        sync->known.modseq > 0 && imap_session_has_condstore(session) && !keeps_none;
     if (!sync->with_modseq) {
         sync->compare = TRUE;
         send_flags(sync, session, NULL);
@@ -253,7 +315,7 @@ static void send_changes(SyncJob *sync, ImapSession *session)
 static void send_missing(SyncJob *sync, ImapSession *session)
 {
     for (guint at = 0; at < sync->missing->len;) {
-        g_autofree char *set = imap_sequence_set(sync->missing, &at, MAX_SET);
+        g_autofree char *set = imap_sequence_set(sync->missing, &at, IMAP_REMOTE_MAX_SET);
         send_listing(sync, session, set);
     }
 }
@@ -278,6 +340,8 @@ static void begin(SyncJob *sync, ImapSession *session)
 {
     sync->hints = imap_session_selected(session)->hints;
     sync->anew = !sync->known.complete || sync->known.uidvalidity == 0;
+    if (sync->anew)
+        sync->known.modseq = 0;
     send_step(sync, session);
 }
 
@@ -285,9 +349,11 @@ static void noop_done(ImapSession *session, const ImapReply *reply, gpointer dat
 {
     SyncJob *sync = data;
     const ImapSelected *selected = imap_session_selected(session);
-    gboolean quiet = selected->synced && selected->hints == selected->synced_hints &&
-                     sync->known.complete && sync->funcs->count(sync->data) == selected->info.exists;
-    if (reply->condition == IMAP_OK && !is_void(sync) && !quiet)
+    gboolean go_on = reply->condition == IMAP_OK && !is_void(sync);
+    gboolean quiet = go_on && selected->synced && selected->hints == selected->synced_hints &&
+                     sync->known.complete &&
+                     sync->funcs->count(sync->data) == selected->info.exists;
+    if (go_on && !quiet)
         begin(sync, session);
     pool_job_answered(&sync->job, reply, "NOOP");
 }
@@ -297,11 +363,14 @@ static void sync_run(RemoteJob *job, ImapSession *session)
     static const ImapCommandFuncs noop_funcs = {.done = noop_done};
     SyncJob *sync = (SyncJob *)job;
     sync->step = 0;
-    sync->compare = FALSE;
+    sync->compare = sync->with_modseq = FALSE;
     sync->modseq = 0;
     g_array_set_size(sync->present, 0);
     g_array_set_size(sync->missing, 0);
-    if (imap_session_selected(session)->state == IMAP_SELECT_OK)
+    sync->fresh = imap_session_selected(session)->state != IMAP_SELECT_OK;
+    if (sync->fresh)
+        sync->opened = FALSE; /* it may have been, on a connection that was lost */
+    if (!sync->fresh)
         pool_job_send(job, session, imap_session_command(session, "NOOP"), &noop_funcs);
     else
         begin(sync, session);
@@ -319,8 +388,7 @@ static void sync_opened(RemoteJob *job, ImapSession *session)
 static void sync_finish(RemoteJob *job, const GError *error)
 {
     SyncJob *sync = (SyncJob *)job;
-    /* HIGHESTMODSEQ of the SELECT holds for what was reported after it; what came by later may be
-     * higher. */
+    /* HIGHESTMODSEQ of the SELECT holds for what was reported after it. */
     MailModSeq modseq = MAX(sync->modseq, MAX(sync->known.modseq, sync->info.modseq));
     if (sync->info.modseq == 0)
         modseq = 0; /* NOMODSEQ, or no CONDSTORE: nothing to count on */

@@ -9,6 +9,12 @@ GArray *mail_uid_set_new(void)
     return g_array_new(FALSE, FALSE, sizeof(MailUidRange));
 }
 
+GArray *mail_uid_set_copy(const GArray *set)
+{
+    GArray *copy = mail_uid_set_new();
+    return set->len > 0 ? g_array_append_vals(copy, set->data, set->len) : copy;
+}
+
 /* The index of the first range whose last is >= uid, or set->len. */
 static guint range_at(const GArray *set, MailUid uid)
 {

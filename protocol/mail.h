@@ -77,6 +77,7 @@ gboolean mail_uid_set_contains(const GArray *set, MailUid uid);
 gboolean mail_uid_set_remove(GArray *set, MailUid uid);
 guint64 mail_uid_set_count(const GArray *set);
 GArray *mail_uid_set_new(void); /* free with g_array_unref */
+GArray *mail_uid_set_copy(const GArray *set);
 
 /* mail_header_field: the raw value of the first header field called `name` (ASCII, any case) in
  * the RFC 5322 header block: unfolded, trimmed, NUL and other control bytes made spaces, cut at

@@ -48,12 +48,14 @@ typedef struct {
 } PoolFuncs;
 
 Pool *pool_new(const RemoteConfig *config, const PoolFuncs *funcs, gpointer data);
-void pool_free(Pool *pool); /* drops every job without a call */
+void pool_free(Pool *pool); /* drops every job without a call; not from within a callback */
 void pool_start(Pool *pool);
-void pool_stop(Pool *pool);
+void pool_stop(Pool *pool); /* not from within a callback of a job */
 void pool_wake(Pool *pool);
 RemoteState pool_state(Pool *pool);
-void pool_set_secret(Pool *pool, Secret *secret); /* takes ownership */
+/* Takes ownership. NULL as the answer to `renew`: there is no new token; jobs fail then, and it is
+ * asked for again at the next attempt to connect. */
+void pool_set_secret(Pool *pool, Secret *secret);
 /* A session that is logged in, or NULL: to look at its capabilities. */
 ImapSession *pool_any_session(Pool *pool);
 guint pool_connections(Pool *pool);

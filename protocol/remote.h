@@ -47,7 +47,8 @@ typedef struct {
     void (*state)(RemoteState state, const GError *error, gpointer data);
     /* The server said unasked that something happened in this mailbox: worth a sync. */
     void (*changed)(const char *mailbox, gpointer data);
-    /* A token was refused: get another and hand it to remote_set_secret(). May be NULL. */
+    /* A token was refused: get another and hand it to remote_set_secret(), or NULL if there is
+     * none; jobs wait for that call. May be NULL. */
     void (*renew)(gpointer data);
 } RemoteFuncs;
 
@@ -171,7 +172,8 @@ struct Remote {
     const RemoteClass *klass;
 };
 
-/* Cancels what runs without calling it back, closes every connection. */
+/* Cancels what runs without calling it back, closes every connection. Neither this nor
+ * remote_stop() may be called from within a callback. */
 static inline void remote_free(Remote *remote)
 {
     remote->klass->free(remote);

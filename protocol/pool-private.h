@@ -1,0 +1,46 @@
+/* pool-private.h: what pool.c and pool-dispatch.c share. */
+#pragma once
+
+#include "pool.h"
+
+typedef struct {
+    Pool *pool;
+    ImapSession *session;
+    GQueue jobs; /* of RemoteJob: running here */
+    gboolean ready;
+    gint64 since; /* when it became ready */
+    gboolean noop;
+    RemoteJob *reserved; /* gets no other job until it is idle: this one waits for that */
+} Connection;
+
+struct Pool {
+    RemoteConfig config;
+    const PoolFuncs *funcs;
+    gpointer data;
+    Secret *secret;
+    GPtrArray *retired;     /* of Secret: older ones that a session may still hold */
+    GPtrArray *connections; /* of Connection */
+    GQueue queue;           /* of RemoteJob: waiting */
+    GList *cursor;          /* where dispatch() is in the queue, while jobs may leave it */
+    RemoteState state;
+    GError *error; /* why it is offline */
+    gboolean started;
+    gboolean renewing; /* another token was asked for, and has not come */
+    gboolean renewed;  /* one came since the last login that worked */
+    gboolean refused;  /* the token that we have was */
+    guint failures;    /* to connect, in a row */
+    guint losses;      /* of connections that had not done anything yet, in a row */
+    guint limit;       /* the server would not have more connections than this, for now */
+    gint64 limit_until, last_use, last_failure;
+    guint retry_timer, dispatch_source, housekeeping;
+    GQueue finished; /* of RemoteJob: to be told from the main loop */
+};
+
+/* In pool-dispatch.c. */
+void pool_schedule_dispatch(Pool *pool);
+/* Ends a job from the main loop, never from within the call that found its end. */
+void pool_end_later(RemoteJob *job, const GError *error);
+void pool_fail_queue(Pool *pool, const GError *error);
+void pool_job_free(RemoteJob *job);
+/* In pool.c: one connection more. */
+void pool_connect_one(Pool *pool);
