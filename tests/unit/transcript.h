@@ -2,7 +2,7 @@
  * the order in which they are made. A script is lines:
  *
  *   > text    sends it, and CRLF
- *   ~ text    sends it, and no CRLF, with C's escapes (\\r\\n) undone
+ *   ~ text    sends it, and no CRLF, with C's escapes (\r\n) undone
  *   < glob    waits for a line that matches; tags are part of it (a session counts m1, m2, ...)
  *   @ n       waits until n connections were made
  *   .         closes the connection

@@ -1,0 +1,176 @@
+#include "remote-client.h"
+
+#include <string.h>
+
+static void on_state(RemoteState state, const GError *error, gpointer data)
+{
+    Client *client = data;
+    client->online |= state == REMOTE_ONLINE;
+    client->offline |= state == REMOTE_OFFLINE;
+    g_clear_error(&client->error);
+    client->error = error ? g_error_copy(error) : NULL;
+}
+
+static void on_changed(const char *mailbox, gpointer data)
+{
+}
+
+static Secret *secret_of(const char *text)
+{
+    g_autofree char *copy = g_strdup(text);
+    return text ? secret_new(copy, strlen(copy)) : NULL;
+}
+
+static gboolean answer_renewal(gpointer data)
+{
+    Client *client = data;
+    remote_set_secret(client->remote, secret_of(client->renewed));
+    return G_SOURCE_REMOVE;
+}
+
+static void on_renew(gpointer data)
+{
+    Client *client = data;
+    client->renewals++;
+    g_idle_add(answer_renewal, client);
+}
+
+void client_start(Client *client)
+{
+    static const RemoteFuncs funcs = {on_state, on_changed, on_renew};
+    client->transcript = transcript_new(client->scripts);
+    RemoteConfig config = transcript_config(client->transcript);
+    config.connections = MAX(1, client->config.connections);
+    config.is_token = client->config.is_token;
+    client->remote = imap_remote_new(&config, transcript_secret(), &funcs, client);
+    remote_start(client->remote);
+}
+
+void client_end(Client *client)
+{
+    remote_free(client->remote);
+    transcript_end(client->transcript);
+    g_clear_error(&client->error);
+}
+
+static void work_done(const GError *error, gpointer data)
+{
+    Work *work = data;
+    g_assert_false(work->over);
+    work->error = error ? g_error_copy(error) : NULL;
+    work->over = TRUE;
+}
+
+static Work *work_new(Client *client)
+{
+    Work *work = g_new0(Work, 1);
+    work->client = client;
+    work->told = g_string_new(NULL);
+    return work;
+}
+
+void work_free(Work *work)
+{
+    g_clear_error(&work->error);
+    g_string_free(work->told, TRUE);
+    g_free(work);
+}
+static gboolean body_begin(MailUid uid, guint64 size, gpointer data)
+{
+    Work *work = data;
+    g_string_append_printf(work->told, "[%u:%" G_GUINT64_FORMAT " ", uid, size);
+    if (work->cancel_at_begin)
+        remote_cancel(work->client->remote, work->job);
+    return !work->decline;
+}
+
+static void body_bytes(const guint8 *bytes, gsize size, gpointer data)
+{
+    Work *work = data;
+    g_assert_false(work->cancel_at_begin);
+    g_string_append_len(work->told, (const char *)bytes, (gssize)size);
+}
+
+static void body_end(MailUid uid, gpointer data)
+{
+    Work *work = data;
+    g_assert_false(work->cancel_at_begin);
+    g_string_append_printf(work->told, " %u]", uid);
+}
+
+static const RemoteFetchFuncs fetch_funcs = {body_begin, body_bytes, body_end, work_done};
+
+static GArray *uids(MailUid first, MailUid last)
+{
+    GArray *set = mail_uid_set_new();
+    mail_uid_set_add(set, first, last);
+    return set;
+}
+
+Work *client_fetch(Client *client, const char *mailbox, MailUid first, MailUid last)
+{
+    Work *work = work_new(client);
+    g_autoptr(GArray) set = uids(first, last);
+    RemoteFetch what = {.mailbox = mailbox, .uidvalidity = 7, .uids = set};
+    work->job = remote_fetch(client->remote, &what, &fetch_funcs, work);
+    return work;
+}
+
+Work *client_fetch_window(Client *client, guint64 offset, guint64 length)
+{
+    Work *work = work_new(client);
+    g_autoptr(GArray) set = uids(1, 1);
+    RemoteFetch what = {.mailbox = "A", .uidvalidity = 7, .uids = set, .window = TRUE};
+    what.offset = offset;
+    what.length = length;
+    work->job = remote_fetch(client->remote, &what, &fetch_funcs, work);
+    return work;
+}
+
+Work *client_change(Client *client, Kind kind)
+{
+    Work *work = work_new(client);
+    g_autoptr(GArray) set = uids(1, 2);
+    RemoteStore what = {
+        .mailbox = "A", .uidvalidity = 7, .uids = set, .add = MAIL_FLAG_SEEN, .remove = 0};
+    Remote *remote = client->remote;
+    work->job = kind == STORE  ? remote_store(remote, &what, work_done, work)
+                : kind == COPY ? remote_copy(remote, &what, "T", work_done, work)
+                : kind == MOVE ? remote_move(remote, &what, "T", work_done, work)
+                               : remote_expunge(remote, &what, work_done, work);
+    return work;
+}
+
+static void folder_seen(const RemoteFolder *folder, gpointer data)
+{
+    Work *work = data;
+    g_string_append_printf(work->told, "%s ", folder->name);
+}
+
+static void folder_counted(const char *mailbox, guint64 messages, gpointer data)
+{
+    Work *work = data;
+    g_string_append_printf(work->told, "%s=%" G_GUINT64_FORMAT " ", mailbox, messages);
+}
+
+Work *client_list(Client *client, gboolean counts)
+{
+    static const RemoteListFuncs plain = {folder_seen, NULL, work_done};
+    static const RemoteListFuncs counting = {folder_seen, folder_counted, work_done};
+    Work *work = work_new(client);
+    work->job = remote_list(client->remote, counts ? &counting : &plain, work);
+    return work;
+}
+
+void work_succeeds(Work *work, const char *told)
+{
+    transcript_wait(&work->over);
+    g_assert_no_error(work->error);
+    g_assert_cmpstr(work->told->str, ==, told);
+}
+
+void work_fails(Work *work, MailError code)
+{
+    transcript_wait(&work->over);
+    g_assert_error(work->error, MAIL_ERROR, (gint)code);
+}
