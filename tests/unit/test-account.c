@@ -1,6 +1,8 @@
 #include "fake-remote.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define LARGE (2 * 1024 * 1024)
 
@@ -401,6 +403,48 @@ static void test_many_vanish(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->gone, ==, 10000);
 }
 
+/* ---- a disk that takes nothing ---- */
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+    limit.rlim_cur = bytes;
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+}
+
+static void test_full_disk(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) unread = NULL, kept = NULL;
+    f->config.refresh = 0;
+    add_sample(f);
+    add(f, 50, 70000, 0);
+    fixture_mount(f);
+    Folder *inbox = fixture_folder(f, "INBOX");
+    fake_folder(f, "One", 0);
+    fake_folder(f, "Two", 0);
+    limit_files(0);
+    refresh_folders(f);
+    Folder *one = fixture_folder(f, "One"), *two = fixture_folder(f, "Two");
+    g_assert_cmpuint(folder_row(one), !=, folder_row(two));
+    g_assert_true(account_folder(f->account, folder_row(one)) == one);
+    g_assert_null(read_message(f, inbox, 50, &unread));
+    g_assert_error(unread, MAIL_ERROR, MAIL_ERROR_DISK);
+    assert_whole(f, 3); /* cached */
+    /* What cannot be made durable is refused, and nothing is sent. */
+    g_assert_false(account_remove(f->account, inbox, 3, &kept));
+    g_assert_error(kept, MAIL_ERROR, MAIL_ERROR_DISK);
+    fake_settle(f);
+    g_assert_nonnull(fake_find(f, "INBOX", 3));
+    limit_files(RLIM_INFINITY);
+    g_hash_table_remove_all(inbox->failures);
+    assert_whole(f, 50);
+    fixture_unmount(f);
+    fixture_mount(f);
+    g_assert_nonnull(fixture_folder(f, "Two"));
+    g_assert_cmpuint(listed(f), ==, SIZES_SAMPLE + 1);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -427,7 +471,9 @@ int main(int argc, char **argv)
         {"/account/listings/names-wanted-later", test_names_wanted_later, 0},
         {"/account/listings/keeps-ctime", test_keeps_ctime, 0},
         {"/account/listings/many-vanish", test_many_vanish, 0},
+        {"/account/full-disk", test_full_disk, 0},
     };
+    signal(SIGXFSZ, SIG_IGN);
     g_test_init(&argc, &argv, NULL);
     g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL); /* warnings are expected */
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
