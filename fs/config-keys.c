@@ -203,6 +203,7 @@ static const ConfigKey keys[] = {
     {"ca-file", set_path, AT(ca_file)},
     {"tls", set_flag, AT(tls_off), .flags = CONFIG_KEY_INVERSE},
     {"connections", set_number, AT(connections), .low = 1, .high = 16},
+    {"compress", set_flag, AT(compress)},
     {"password-command", set_password_command, AT(password_command)},
     {"token-command", set_token_command, AT(token_command)},
     {"refresh", set_number, AT(refresh), .high = 1000000},

@@ -19,6 +19,7 @@ RemoteConfig server_config(const Config *config, gboolean is_token)
         .is_token = is_token,
         .connections = config->connections,
         .read_only = config->read_only,
+        .compress = config->compress,
     };
 }
 

@@ -140,7 +140,7 @@ static void send_id(ImapSession *session)
                       &funcs, NULL);
 }
 
-static void finish_login(ImapSession *session)
+static void enable_extensions(ImapSession *session)
 {
     static const ImapCommandFuncs funcs = {.untagged = enable_untagged, .done = enable_done};
     session->condstore = (session->caps & IMAP_CAP_CONDSTORE) != 0;
@@ -155,6 +155,32 @@ static void finish_login(ImapSession *session)
                                                         ? "ENABLE QRESYNC"
                                                         : "ENABLE CONDSTORE"),
                       &funcs, NULL);
+}
+
+/* ---- COMPRESS, RFC 4978 ---- */
+
+static void compress_challenge(ImapSession *session, const char *text, gpointer data)
+{
+    fail(session, MAIL_ERROR_PROTOCOL, "the server broke the protocol: it challenges COMPRESS");
+}
+
+static void compress_done(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+    if (reply->condition == IMAP_OK) {
+        session->compressed = session->layer_changed = TRUE;
+        stream_start_deflate(session->stream);
+    }
+    enable_extensions(session); /* a NO only means that it stays as it is */
+}
+
+static void finish_login(ImapSession *session)
+{
+    /* With `challenge` it holds the line: what follows must be compressed already. */
+    static const ImapCommandFuncs funcs = {.challenge = compress_challenge, .done = compress_done};
+    if (session->config->compress && (session->caps & IMAP_CAP_COMPRESS))
+        imap_session_send(session, imap_session_command(session, "COMPRESS DEFLATE"), &funcs, NULL);
+    else
+        enable_extensions(session);
 }
 
 static void capability_again_done(ImapSession *session, const ImapReply *reply, gpointer data)
@@ -332,6 +358,7 @@ static void starttls_done(ImapSession *session, const ImapReply *reply, gpointer
     }
     forget_capabilities(session);
     session->login = IMAP_LOGIN_HANDSHAKE;
+    session->layer_changed = TRUE;
     stream_start_tls(session->stream);
 }
 

@@ -255,11 +255,12 @@ gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer dat
             session->sink = NULL;
         else if (event == SCAN_LINE) {
             handle_line(session);
-            /* The rest of these bytes may belong to another layer by now. */
-            if (!session->error && session->login == IMAP_LOGIN_HANDSHAKE)
+            /* The rest of these bytes is for the new layer, which offers them again. */
+            if (session->layer_changed)
                 break;
         }
     }
+    session->layer_changed = FALSE;
     if (session->error || session->freed)
         consumed = size;
     imap_session_leave(session);

@@ -234,6 +234,8 @@ static void remote_do_describe(Remote *remote, GString *out)
         return;
     const char *tls = stream_tls_description(imap_session_stream(session));
     g_string_append_printf(out, "tls: %s\n", tls ? tls : "no");
+    g_string_append_printf(out, "compression: %s\n",
+                           imap_session_is_compressed(session) ? "DEFLATE" : "no");
     g_string_append_printf(out, "login: %s\n", imap_session_mechanism(session));
     g_string_append_printf(out, "capabilities: %s\n", imap_session_capabilities(session));
 }

@@ -48,6 +48,7 @@ struct ImapSession {
     gboolean freed;
 
     ImapLoginState login;
+    gboolean layer_changed; /* TLS or DEFLATE begins with the next byte */
     Sasl *sasl;
     gboolean sasl_started;
     char *mechanism;
@@ -55,7 +56,7 @@ struct ImapSession {
     gboolean caps_known;
     GString *capabilities;
     GPtrArray *mechanisms; /* of char*, the AUTH= names, NULL-terminated */
-    gboolean qresync, condstore;
+    gboolean qresync, condstore, compressed;
     ImapSelected selected;
 };
 

@@ -101,6 +101,7 @@ void imap_session_synced(ImapSession *session, guint hints);
 gboolean imap_session_is_ready(ImapSession *session);
 gboolean imap_session_has_qresync(ImapSession *session);     /* enabled */
 gboolean imap_session_has_condstore(ImapSession *session);   /* enabled or implied */
+gboolean imap_session_is_compressed(ImapSession *session);
 guint32 imap_session_caps(ImapSession *session);             /* ImapCap */
 const char *imap_session_capabilities(ImapSession *session); /* as the server spelt them */
 const char *imap_session_mechanism(ImapSession *session);    /* how it logged in */

@@ -40,6 +40,7 @@ typedef struct {
     gboolean is_token;  /* the secret is an OAuth2 token */
     guint connections;  /* at most this many at a time */
     gboolean read_only; /* EXAMINE rather than SELECT */
+    gboolean compress;  /* DEFLATE, where the server offers it */
 } RemoteConfig;
 
 typedef struct {
