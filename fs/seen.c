@@ -13,16 +13,17 @@ static const char searchers[] =
     "recollindex baloo_file tracker-extract tracker-miner-f localsearch-3 borg restic "
     "rclone duplicity";
 
-/* So much later the pages of an unread message are dropped if they were not when its end was read.
- */
-#define DROP_AFTER 1000 /* milliseconds */
+/* The pages of an unread message are dropped at once when its end was read, so that the very next
+ * program is noticed. That may hit the reader itself, before it has looked at them or in the middle
+ * of what the kernel had read ahead for it: it would send a READ for each of its steps. So after a
+ * few times, and where the end was not read, they are dropped a moment later. */
+#define MAX_DROPS 3
+#define DROP_AFTER 20 /* milliseconds */
 
-/* What the kernel may hold of an unread message. They are dropped at its end, once for each reader:
- * a slow one that is still in the middle of what the kernel had read ahead must not send a READ for
- * each of its steps from then on. */
+/* What the kernel may hold of an unread message. */
 typedef struct {
     pid_t reader;
-    gboolean dropped;
+    guint drops;
     gboolean cached; /* some came since */
 } Pages;
 
@@ -96,11 +97,11 @@ static void watch_pages(Seen *seen, guint64 inode, pid_t pid, gboolean end)
         g_hash_table_insert(seen->unread, GSIZE_TO_POINTER(inode), pages);
     }
     if (pages->reader != pid)
-        pages->dropped = FALSE;
+        pages->drops = 0;
     pages->reader = pid;
-    pages->cached = !end || pages->dropped;
+    pages->cached = !end || pages->drops >= MAX_DROPS;
     if (!pages->cached) {
-        pages->dropped = TRUE;
+        pages->drops++;
         notifier_content(seen->fs->notifier, inode);
     }
     if (!seen->timer)

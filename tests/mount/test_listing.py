@@ -250,11 +250,11 @@ def test_a_slow_reader_of_an_unread_message(home):
         before = mail.kernel("read")
         slowly = ("import os, sys, time\nfd = os.open('INBOX/25.eml', 0)\n"
                   "while data := os.read(fd, 4096):\n sys.stdout.buffer.write(data)\n"
-                  " time.sleep(0.01)\n")
+                  " time.sleep(0.002)\n")
         done = subprocess.run(["python3", "-c", slowly], cwd=mail.path, capture_output=True,
                               timeout=60)
         assert done.stdout == body
-        assert mail.kernel("read") - before < 20
+        assert mail.kernel("read") - before < 30
         mail.shell("cat INBOX/25.eml > /dev/null")
         mail.sync()
         assert "\\Seen" in server.folders["INBOX"].find(25).flags
