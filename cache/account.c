@@ -57,6 +57,16 @@ gint64 account_refresh_age(const Account *account)
 
 /* ---- the server ---- */
 
+/* What failed while the server was away need not fail any more. */
+static void forget_failures(Account *account)
+{
+    GHashTableIter iter;
+    gpointer folder;
+    g_hash_table_iter_init(&iter, account->by_row);
+    while (g_hash_table_iter_next(&iter, NULL, &folder))
+        g_hash_table_remove_all(((Folder *)folder)->failures);
+}
+
 static void remote_changed_state(RemoteState state, const GError *error, gpointer data)
 {
     Account *account = data;
@@ -66,6 +76,7 @@ static void remote_changed_state(RemoteState state, const GError *error, gpointe
     }
     if (state == REMOTE_ONLINE) {
         g_clear_error(&account->last_error);
+        forget_failures(account);
         journal_kick(account->journal);
     }
     if (state == REMOTE_OFFLINE) {

@@ -386,6 +386,8 @@ void pool_submit(Pool *pool, RemoteJob *job)
             pool->error ? g_error_copy(pool->error)
                         : g_error_new_literal(MAIL_ERROR, MAIL_ERROR_OFFLINE, "not connected");
         gboolean login = error->code == MAIL_ERROR_AUTH || error->code == MAIL_ERROR_TLS;
+        if (error->code == MAIL_ERROR_TIMEOUT)
+            error->code = MAIL_ERROR_OFFLINE; /* this job waited for nothing */
         /* Somebody asks: worth an attempt sooner than the back-off would make one. */
         if (!login && now - pool->last_failure > SECOND)
             pool_wake(pool);
