@@ -14,6 +14,9 @@
 #include "reply.h"
 #include "view-eml.h"
 
+/* So long a listing that is known waits for the server to say what is new, in seconds. */
+#define KNOWN_DEADLINE 5
+
 #define OFFSET_DOT 1
 #define OFFSET_DOTDOT 2
 #define OFFSET_FOLDERS 16                             /* + row */
@@ -82,7 +85,10 @@ void dir_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
     Fs *fs = fuse_req_userdata(req);
     fs->counts[COUNT_OPENDIR]++;
     Request *request = request_new(fs, req, "opendir", inode, open_attempt);
+    Folder *folder = eml_folder(fs, inode);
     request->info = *info;
+    if (folder && has_listing(folder))
+        request->deadline = request->since + KNOWN_DEADLINE * G_USEC_PER_SEC;
     request_run(request);
 }
 

@@ -25,12 +25,21 @@ static void end_early(Request *request, MailError code, const char *why)
     request_free(request);
 }
 
+/* What it waited for took too long: it answers with what it has, a known listing say, or fails. */
+static void end_by_timeout(Request *request, const char *why)
+{
+    g_autoptr(GError) error = g_error_new_literal(MAIL_ERROR, MAIL_ERROR_TIMEOUT, why);
+    waiter_cancel(&request->waiter);
+    request->attempt(request, error);
+    request_free(request);
+}
+
 static void end_late(Request *request, gint64 now)
 {
     gint64 *until = g_new(gint64, 1);
     *until = now + FAIL_FOR;
     g_hash_table_insert(request->fs->late, GSIZE_TO_POINTER(request->inode), until);
-    end_early(request, MAIL_ERROR_TIMEOUT, "the server took too long");
+    end_by_timeout(request, "the server took too long");
 }
 
 static gboolean is_late(Request *request)
@@ -101,7 +110,7 @@ static void run(Request *request, const GError *error)
     else if (request->fs->ending)
         end_early(request, MAIL_ERROR_OFFLINE, "the mount is ending");
     else if (!request->parked && is_late(request))
-        end_early(request, MAIL_ERROR_TIMEOUT, "the server took too long a moment ago");
+        end_by_timeout(request, "the server took too long a moment ago");
     else if (!request->parked)
         park(request);
 }

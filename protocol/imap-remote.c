@@ -5,6 +5,7 @@
 
 /* A server with more folders than this is no server but an attack on our memory. */
 #define MAX_FOLDERS 100000
+#define MAX_NAMESPACES 100
 
 typedef struct {
     Remote base;
@@ -27,15 +28,25 @@ typedef struct {
     const RemoteListFuncs *funcs;
     gpointer data;
     gboolean inbox_seen;
-    guint folders;
+    guint folders, namespaces;
+    gboolean counts;  /* the LIST itself says how many messages there are */
     GPtrArray *names; /* whose messages are still to be counted */
 } ListJob;
+
+static void take_count(ListJob *list, const ImapStatus *status)
+{
+    const char *name = g_ascii_strcasecmp(status->name, "INBOX") == 0 ? "INBOX" : status->name;
+    if (!list->job.cancelled && list->funcs->count && status->has_messages)
+        list->funcs->count(name, status->messages, list->data);
+}
 
 static gboolean list_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     ListJob *list = data;
+    if (reply->type == IMAP_REPLY_MAILBOX_STATUS)
+        take_count(list, &reply->status);
     if (reply->type != IMAP_REPLY_LIST)
-        return FALSE;
+        return reply->type == IMAP_REPLY_MAILBOX_STATUS;
     if (list->job.cancelled || list->job.error)
         return TRUE;
     if (++list->folders > MAX_FOLDERS) {
@@ -57,58 +68,94 @@ static gboolean list_untagged(ImapSession *session, const ImapReply *reply, gpoi
     if (!*folder.name)
         return TRUE;
     list->funcs->folder(&folder, list->data);
-    if (list->funcs->count && !(folder.flags & MAIL_FOLDER_NOSELECT))
+    if (list->funcs->count && !list->counts && !(folder.flags & MAIL_FOLDER_NOSELECT))
         g_ptr_array_add(list->names, g_strdup(folder.name));
     return TRUE;
 }
 
-static gboolean status_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
+static void list_done(ImapSession *session, const ImapReply *reply, gpointer data);
+static const ImapCommandFuncs list_funcs = {.untagged = list_untagged, .done = list_done};
+
+/* Some servers leave the folders of other users and shared ones out of LIST "*": each of their
+ * namespaces (RFC 2342) is listed too. Names that come twice do no harm. */
+static void list_namespaces(ListJob *list, ImapSession *session, const ImapValue *kind)
+{
+    for (const ImapValue *space = kind ? kind->child : NULL; space; space = space->next) {
+        const char *prefix = imap_value_text(space->child);
+        if (!prefix || !*prefix || list->namespaces++ >= MAX_NAMESPACES)
+            continue;
+        g_autofree char *pattern = g_strconcat(prefix, "*", NULL);
+        g_autoptr(ImapCommand) command = imap_session_command(session, "LIST \"\"");
+        if (imap_command_string(command, pattern, strlen(pattern)))
+            pool_job_send(&list->job, session, g_steal_pointer(&command), &list_funcs);
+    }
+}
+
+static gboolean namespace_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     ListJob *list = data;
-    if (reply->type != IMAP_REPLY_MAILBOX_STATUS)
+    if (reply->type != IMAP_REPLY_NAMESPACE)
         return FALSE;
-    const char *name = reply->status.name;
-    if (g_ascii_strcasecmp(name, "INBOX") == 0)
-        name = "INBOX";
-    if (!list->job.cancelled && reply->status.has_messages)
-        list->funcs->count(name, reply->status.messages, list->data);
+    const ImapValue *personal = reply->values;
+    const ImapValue *others = personal ? personal->next : NULL;
+    if (!list->job.cancelled) {
+        list_namespaces(list, session, others);
+        list_namespaces(list, session, others ? others->next : NULL);
+    }
     return TRUE;
 }
 
-/* A folder that may not be looked into is no reason to fail. */
-static void status_done(ImapSession *session, const ImapReply *reply, gpointer data)
+/* What cannot be told or looked into is no reason to fail. */
+static void harmless_done(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     ImapReply fine = *reply;
     fine.condition = IMAP_OK;
-    pool_job_answered(data, &fine, "counting messages");
+    pool_job_answered(data, &fine, "looking at the folders");
 }
 
-static void list_done(ImapSession *session, const ImapReply *reply, gpointer data)
+/* LIST-STATUS (RFC 5819) has counted them already, else they are asked for one by one. */
+static void count_messages(ListJob *list, ImapSession *session)
 {
-    static const ImapCommandFuncs funcs = {.untagged = status_untagged, .done = status_done};
-    ListJob *list = data;
-    gboolean go_on = reply->condition == IMAP_OK && !list->job.cancelled && !list->job.error;
-    for (guint i = 0; go_on && i < list->names->len; i++) {
+    static const ImapCommandFuncs funcs = {.untagged = list_untagged, .done = harmless_done};
+    for (guint i = 0; i < list->names->len; i++) {
         const char *name = list->names->pdata[i];
         g_autoptr(ImapCommand) command = imap_session_command(session, "STATUS");
         imap_command_astring(command, name, strlen(name));
         imap_command_atom(command, "(MESSAGES)");
         pool_job_send(&list->job, session, g_steal_pointer(&command), &funcs);
     }
+    g_ptr_array_set_size(list->names, 0);
+}
+
+static void list_done(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+    ListJob *list = data;
+    if (reply->condition == IMAP_OK && !list->job.cancelled && !list->job.error)
+        count_messages(list, session);
     pool_job_answered(data, reply, "listing the folders");
 }
 
 static void list_run(RemoteJob *job, ImapSession *session)
 {
-    static const ImapCommandFuncs funcs = {.untagged = list_untagged, .done = list_done};
+    static const ImapCommandFuncs namespace_funcs = {.untagged = namespace_untagged,
+                                                     .done = harmless_done};
+    ListJob *list = (ListJob *)job;
     guint32 caps = imap_session_caps(session);
-    g_ptr_array_set_size(((ListJob *)job)->names, 0);
-    ((ListJob *)job)->folders = 0;
-    gboolean special = (caps & IMAP_CAP_SPECIAL_USE) && (caps & IMAP_CAP_LIST_EXTENDED);
-    pool_job_send(job, session,
-                  imap_session_command(session, special ? "LIST \"\" \"*\" RETURN (SPECIAL-USE)"
-                                                        : "LIST \"\" \"*\""),
-                  &funcs);
+    gboolean extended = (caps & IMAP_CAP_LIST_EXTENDED) != 0;
+    gboolean special = extended && (caps & IMAP_CAP_SPECIAL_USE);
+    list->counts = extended && list->funcs->count && (caps & IMAP_CAP_LIST_STATUS);
+    list->folders = list->namespaces = 0;
+    g_ptr_array_set_size(list->names, 0);
+    g_autofree char *command =
+        g_strdup_printf("LIST \"\" \"*\"%s%s%s%s", special || list->counts ? " RETURN (" : "",
+                        special ? "SPECIAL-USE" : "",
+                        !list->counts ? ""
+                        : special     ? " STATUS (MESSAGES)"
+                                      : "STATUS (MESSAGES)",
+                        special || list->counts ? ")" : "");
+    pool_job_send(job, session, imap_session_command(session, command), &list_funcs);
+    if (caps & IMAP_CAP_NAMESPACE)
+        pool_job_send(job, session, imap_session_command(session, "NAMESPACE"), &namespace_funcs);
 }
 
 static void list_finish(RemoteJob *job, const GError *error)

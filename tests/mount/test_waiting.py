@@ -33,9 +33,13 @@ class Stalling(MailServer):
     def resume(self):
         self._running.set()
 
+    def wait_while_stalled(self):
+        self._running.wait(100)
+        return False
+
     def _hook(self, session, tag, rest):
         if "BODY.PEEK[]" in rest or "Frozen" in rest:
-            self._running.wait(100)
+            self.wait_while_stalled()
         return False
 
 
@@ -199,3 +203,17 @@ def test_a_second_signal_ends_it_at_once(deaf, home):
     assert not os.path.ismount(mail.path)
     os.kill(mail.pid, signal.SIGTERM)
     mail.await_exit(3)
+
+
+def test_a_known_listing_does_not_wait_long(server, home):
+    """A server that stalls makes `ls` of a folder that is known show what is known, not hang."""
+    mail = home.mount(server.url(), password=PASSWORD, refresh=1)
+    assert len(mail.names("Frozen")) == 1
+    time.sleep(1.2)
+    server.hooks["NOOP"] = server.hooks["LIST"] = \
+        lambda session, tag, rest: server.wait_while_stalled()
+    server.stall()
+    start = time.monotonic()
+    assert len(mail.names("Frozen")) == 1
+    assert time.monotonic() - start < 20  # the server's own deadline would be 30
+    server.resume()

@@ -242,6 +242,36 @@ static void lists(void)
     client_end(&client);
 }
 
+static void list_counts_in_one_go(void)
+{
+    Client client = {.scripts = {TRANSCRIPT_LOGIN("LIST-EXTENDED LIST-STATUS SPECIAL-USE")
+                                 "< m2 LIST \"\" \"*\" RETURN (SPECIAL-USE STATUS (MESSAGES))\n"
+                                 "> * LIST () \"/\" INBOX\n> * STATUS INBOX (MESSAGES 3)\n"
+                                 "> * LIST (\\Trash) \"/\" Bin\n> * STATUS Bin (MESSAGES 0)\n"
+                                 "> m2 OK\n"}};
+    client_start(&client);
+    g_autoptr(Work) work = client_list(&client, TRUE);
+    work_succeeds(work, "INBOX INBOX=3 Bin Bin=0 ");
+    client_end(&client);
+}
+
+/* Those of other users and the shared ones, if the server keeps them out of LIST "*". */
+static void lists_namespaces(void)
+{
+    Client client = {.scripts = {TRANSCRIPT_LOGIN("NAMESPACE") "< m2 LIST \"\" \"*\"\n"
+                                 "< m3 NAMESPACE\n"
+                                 "> * LIST () \"/\" INBOX\n> m2 OK\n"
+                                 "> * NAMESPACE ((\"\" \"/\")) ((\"Other/\" \"/\")) "
+                                 "((\"\" \"/\")(\"#news.\" \".\"))\n> m3 OK\n"
+                                 "< m4 LIST \"\" \"Other/*\"\n< m5 LIST \"\" \"#news.*\"\n"
+                                 "> * LIST () \"/\" Other/bob\n> m4 OK\n"
+                                 "> * LIST () \".\" #news.misc\n> m5 OK\n"}};
+    client_start(&client);
+    g_autoptr(Work) work = client_list(&client, FALSE);
+    work_succeeds(work, "INBOX Other/bob #news.misc ");
+    client_end(&client);
+}
+
 static void list_refused(void)
 {
     Client client = {.scripts = {TRANSCRIPT_LOGIN("") "< m2 LIST *\n> * LIST () \"/\" A\n"
@@ -271,6 +301,8 @@ int main(int argc, char **argv)
     g_test_add_func("/remote/expunge/cancelled", expunge_cancelled);
     g_test_add_func("/remote/move/unsupported", move_unsupported);
     g_test_add_func("/remote/list/counts", lists);
+    g_test_add_func("/remote/list/counts-in-one-go", list_counts_in_one_go);
+    g_test_add_func("/remote/list/namespaces", lists_namespaces);
     g_test_add_func("/remote/list/refused", list_refused);
     return g_test_run();
 }
