@@ -11,6 +11,15 @@
 typedef enum { SIZES_UNKNOWN, SIZES_CERTAIN, SIZES_WRONG } SizesState;
 #define SIZES_SAMPLE 20 /* bodies that must agree before the server's sizes are believed */
 
+/* A program that reads one message after the other; prefetch.c. */
+typedef struct {
+    MailUid last;   /* the message read last */
+    MailUid ahead;  /* up to here what follows was asked for */
+    gint steps;     /* how many of the last reads went up from the one before, less those down */
+    gboolean backward;
+    guint64 window; /* bytes to be ahead of the reader */
+} Walk;
+
 typedef struct Download Download;
 typedef struct FolderSync FolderSync;
 
@@ -45,6 +54,7 @@ struct Folder {
     GHashTable *orphans;   /* uid -> Message*: removed, yet held by the kernel */
     GHashTable *failures;  /* uid -> Failure: reads that fail at once for a while */
     guint verifying;       /* downloads whose only purpose is to check sizes */
+    Walk walk;
 };
 
 struct Account {
@@ -129,8 +139,14 @@ Message *account_find(Folder *folder, MailUid uid);
 void failure_free(gpointer failure);
 void downloads_drop_halted(Account *account); /* those that rest for long */
 void downloads_cancel(Folder *folder);
+/* Fetches a body that nobody waits for yet, unless it is here or on its way. */
+void downloads_ahead(Folder *folder, MailUid uid);
 /* Fetches a body to see its length; folder->verifying counts it until then. */
 void downloads_measure(Folder *folder, MailUid uid);
 /* Has a whole body fetched that nobody reads yet: for a message that is about to be removed on the
  * server while a program still holds it open. TRUE: it is here, or cannot be had any more. */
 gboolean downloads_secure(Folder *folder, MailUid uid);
+
+/* prefetch.c */
+/* A program begins to read this message: fetches ahead when it walks the folder. */
+void prefetch_read(Folder *folder, MailUid uid);

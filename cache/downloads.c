@@ -499,6 +499,8 @@ AccountReply account_read(Account *account, Folder *folder, MailUid uid, guint64
                           Waiter *waiter, BodySpan *span, GError **error)
 {
     guint64 length;
+    if (offset == 0 && bodies_has(account->bodies, folder->row, uid, &length))
+        prefetch_read(folder, uid); /* what is cached may be a part of a walk, too */
     int fd = bodies_fd(account->bodies, folder->row, uid, &length);
     if (fd >= 0) {
         confirm_length(folder, uid, length);
@@ -515,6 +517,8 @@ AccountReply account_read(Account *account, Folder *folder, MailUid uid, guint64
         g_propagate_error(error, gone_error());
         return ACCOUNT_FAILED;
     }
+    if (offset == 0)
+        prefetch_read(folder, uid);
     guint64 end = known_end(download);
     GError *wrong = misstated(download);
     if (wrong) {
@@ -554,6 +558,7 @@ AccountReply account_length(Account *account, Folder *folder, MailUid uid, Waite
     /* From now on the kernel goes by what it is told here. */
     account_find(folder, uid)->flags &= ~(guint32)MESSAGE_SIZE_SHOWN;
     Download *download = obtain(folder, uid);
+    prefetch_read(folder, uid);
     if (download->total != UNKNOWN_TOTAL) {
         *length = download->total;
         return ACCOUNT_READY;
@@ -576,6 +581,14 @@ gboolean downloads_secure(Folder *folder, MailUid uid)
         queue_window(download);
     }
     return FALSE;
+}
+
+void downloads_ahead(Folder *folder, MailUid uid)
+{
+    guint64 length;
+    if (!find(folder, uid) && !failure_now(folder, uid) &&
+        !bodies_has(folder->account->bodies, folder->row, uid, &length))
+        obtain(folder, uid);
 }
 
 void downloads_measure(Folder *folder, MailUid uid)
