@@ -386,7 +386,8 @@ AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean
     folder_mailbox(folder); /* what cannot be read from the index counts as not listed */
     gboolean first = folder->refreshed == 0;
     gboolean online = remote_state(account->remote) == REMOTE_ONLINE;
-    gboolean stale = is_stale(account, folder);
+    /* What is under way may bring what the caller was told of, even if the listing is young. */
+    gboolean stale = folder->sync || is_stale(account, folder);
     account_refresh_behind(account, folder);
     if (folder->listed && (!stale || first || behind || !online) && folder->verifying == 0)
         return ACCOUNT_READY;

@@ -345,6 +345,35 @@ static void test_trash_gone(Fixture *f, gconstpointer data)
     assert_log(f, "");
 }
 
+static void refresh(Fixture *f, Folder *folder, TestWaiter *waiter, AccountReply expected)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_cmpint(account_refresh_messages(f->account, folder, FALSE, &waiter->waiter, &error),
+                    ==, expected);
+    g_assert_no_error(error);
+}
+
+/* Who looks into the Trash after a removal sees it there, however fresh the listing was, and also
+ * if something else had the listing brought up to date behind. */
+static void test_target_listed(Fixture *f, gconstpointer data)
+{
+    TestWaiter waiter = {.waiter.wake = test_wake};
+    fill(f, 3);
+    fixture_mount(f);
+    Folder *trash = fixture_folder(f, "Trash");
+    refresh(f, trash, &waiter, ACCOUNT_READY);
+    remove_one(f, 2);
+    fake_settle(f);
+    g_assert_cmpuint(mailbox_count(folder_mailbox(trash)), ==, 0);
+    account_refresh_behind(f->account, trash);
+    refresh(f, trash, &waiter, ACCOUNT_WAIT);
+    fake_settle(f);
+    g_assert_cmpuint(waiter.woken, ==, 1);
+    g_assert_cmpuint(mailbox_count(folder_mailbox(trash)), ==, 1);
+    refresh(f, trash, &waiter, ACCOUNT_READY);
+    test_waiter_clear(&waiter);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -366,6 +395,7 @@ int main(int argc, char **argv)
         {"/journal/flush", test_flush},
         {"/journal/open-file", test_open_file},
         {"/journal/trash-gone", test_trash_gone},
+        {"/journal/target-listed", test_target_listed},
     };
     g_test_init(&argc, &argv, NULL);
     g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL); /* warnings are expected */
