@@ -273,6 +273,8 @@ guint mailbox_remove_set(Mailbox *mailbox, const GArray *gone,
         arena_drop(mailbox, message->subject);
     }
     guint removed = from - kept;
+    if (removed == 0) /* an empty mailbox has no array */
+        return 0;
     close_gap(mailbox, kept, removed);
     shrink(mailbox);
     return removed;

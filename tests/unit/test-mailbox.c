@@ -84,6 +84,9 @@ static void test_remove_set(void)
     g_autoptr(Mailbox) mailbox = mailbox_new();
     g_autoptr(GArray) gone = mail_uid_set_new();
     g_assert_cmpuint(mailbox_remove_set(mailbox, gone, NULL, NULL), ==, 0);
+    mail_uid_set_add(gone, 1, 1);
+    g_assert_cmpuint(mailbox_remove_set(mailbox, gone, NULL, NULL), ==, 0); /* of none at all */
+    mail_uid_set_remove(gone, 1);
     for (MailUid uid = 1; uid <= 10; uid++)
         put(mailbox, uid, "f", "s");
     mail_uid_set_add(gone, 2, 3);
