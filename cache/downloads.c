@@ -39,7 +39,9 @@ struct Download {
     guint64 received;             /* bytes of that window that have come */
     guint64 demand;               /* up to where readers have asked */
     gboolean queued;
-    gboolean whole; /* wanted to its end, whoever reads */
+    gboolean empty;       /* nothing of it came, and it is to be asked for again */
+    gboolean asked_again; /* for that reason */
+    gboolean whole;       /* wanted to its end, whoever reads */
     gboolean verifies;
     Batch *batch; /* what fetches it now, or NULL */
     WaitList waiters;
@@ -138,14 +140,6 @@ static void download_complete(Download *download)
     Account *account = folder->account;
     g_autoptr(GError) error = NULL;
     guint64 length = body_part_frontier(download->part);
-    if (length == 0 && download->claimed > 0) {
-        /* What a server answers for a message that it cannot read, or that is just going. */
-        g_set_error_literal(&error, MAIL_ERROR, MAIL_ERROR_PROTOCOL,
-                            "the server sent nothing of a message");
-        failure_note(folder, download->uid, error);
-        download_end(download, error);
-        return;
-    }
     download->lie = length != download->claimed;
     sizes_set_length(folder, download->uid, length);
     account_batch(account);
@@ -174,6 +168,21 @@ static gboolean new_part(Download *download)
     Folder *folder = download->folder;
     download->part = bodies_part_new(folder->account->bodies, folder->row, &download->error);
     return download->part != NULL;
+}
+
+/* Nothing came where more of the message is due: so servers answer for one that another client just
+ * removed, and for one that they cannot read. Asked again, they do not know the former any more. */
+static gboolean came_empty(Download *download, guint64 size)
+{
+    guint64 from = download->windowed ? download->window_start : 0;
+    if (size > 0 || from >= download->claimed)
+        return FALSE;
+    if (!download->asked_again)
+        download->empty = TRUE;
+    else if (from == 0)
+        g_set_error_literal(&download->error, MAIL_ERROR, MAIL_ERROR_PROTOCOL,
+                            "the server sent nothing of a message");
+    return download->empty || download->error;
 }
 
 /* The last window is never asked to end where the message is said to end, so that before a reader
@@ -209,7 +218,7 @@ static gboolean batch_begin(MailUid uid, guint64 size, gpointer data)
         return batch->stray != NULL;
     }
     Download *download = find(folder, uid);
-    if (!download || download->batch != batch || download->error)
+    if (!download || download->batch != batch || download->error || came_empty(download, size))
         return FALSE;
     gboolean wanted =
         download->windowed ? begin_window(download, size) : begin_whole(download, size);
@@ -305,6 +314,8 @@ static void batch_end(MailUid uid, gpointer data)
     batch->current = NULL;
     if (!ours || download->error)
         return; /* batch_done tells who waits */
+    if (stray && came_empty(download, body_part_frontier(stray)))
+        return;
     if (stray && download->windowed) {
         if (!take_stray_window(download, stray))
             return;
@@ -346,6 +357,16 @@ static void go_on(Download *download)
         download_end(g_queue_peek_head(&account->halted), NULL);
 }
 
+static void ask_again(Download *download)
+{
+    download->empty = FALSE;
+    download->asked_again = TRUE;
+    if (download->windowed)
+        queue_window(download);
+    else
+        queue_download(download);
+}
+
 /* What of the batch did not come: refused, unreachable, or not there any more. */
 static void batch_leftover(Batch *batch, MailUid uid, const GError *error)
 {
@@ -353,6 +374,10 @@ static void batch_leftover(Batch *batch, MailUid uid, const GError *error)
     if (!download || download->batch != batch)
         return;
     download->batch = NULL;
+    if (!error && !download->error && download->empty) {
+        ask_again(download);
+        return;
+    }
     if (!error && !download->error && download->windowed && download->received > 0) {
         go_on(download);
         return;

@@ -1,14 +1,18 @@
 """Every byte of every message, through the cache and without the server."""
 
+import errno
 import mmap
 import os
 import pathlib
+import re
 import tarfile
 import threading
 
 import pytest
 from support import samples
 from support.compare import digest, mount_side, server_side
+from support.mounting import wait_until
+from support.scripted import MailServer, Message, PASSWORD
 
 CRLF_TEXT = b"Subject: hello\r\nFrom: bob@example.com\r\n\r\nOne line.\r\n"
 
@@ -158,3 +162,55 @@ def test_statfs_answers(account, mount):
     shown = os.statvfs(mount(account).path)
     assert shown.f_namemax == 255
     assert shown.f_blocks > 0
+
+
+@pytest.fixture
+def emptied(home):
+    """A server that answers NIL instead of the last message, or of a part of it, while
+    `server.emptied(offset)` is true. Its sizes are trusted."""
+    messages = [Message(CRLF_TEXT, ["\\Seen"]) for _ in range(25)]
+    messages.append(Message(b"Subject: large\r\n\r\n" + b"0123456789abcde\n" * 200_000, ["\\Seen"]))
+    with MailServer({"INBOX": messages}) as server:
+        def fetch(session, tag, rest):
+            asked = re.fullmatch(r"26 \(UID BODY\.PEEK\[\](?:<(\d+)\.\d+>)?\)", rest)
+            if not asked or not server.emptied(int(asked[1] or 0)):
+                return False
+            origin = f"<{asked[1]}>" if asked[1] else ""
+            session.line(f"* {len(session.known)} FETCH (UID 26 BODY[]{origin} NIL)")
+            return session.reply(tag)
+        server.hooks["FETCH"] = fetch
+        server.emptied = lambda offset: False
+        server.large = messages[-1]
+        server.mail = home.mount(server.url(), password=PASSWORD, refresh=0)
+        assert len(server.mail.names()) == 26
+        wait_until(lambda: server.mail.status()["sizes"] == "certain", what="trust in the sizes")
+        yield server
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_message_that_is_removed_meanwhile(emptied, begun):
+    """Dovecot answers NIL for it, once: that is no message, and no mistake of the server's."""
+    def removed(offset):
+        if begun and offset == 0:
+            return False
+        emptied.folders["INBOX"].messages.remove(emptied.large)
+        emptied.emptied = lambda offset: False
+        return True
+    emptied.emptied = removed
+    with pytest.raises(FileNotFoundError):
+        (emptied.mail.path / "INBOX/26.eml").read_bytes()
+    assert emptied.mail.status()["sizes"] == "certain"
+
+
+def test_a_part_that_comes_empty_once(emptied):
+    offsets = []
+    emptied.emptied = lambda offset: offset > 0 and not offsets and not offsets.append(offset)
+    assert (emptied.mail.path / "INBOX/26.eml").read_bytes() == emptied.large.raw
+    assert offsets and emptied.mail.status()["sizes"] == "certain"
+
+
+def test_a_message_that_always_comes_empty(emptied):
+    emptied.emptied = lambda offset: True
+    with pytest.raises(OSError) as raised:
+        (emptied.mail.path / "INBOX/26.eml").read_bytes()
+    assert raised.value.errno == errno.EPROTO
