@@ -144,6 +144,21 @@ int index_wal_fd(Index *index)
     return openat(index->directory_fd, DATABASE "-wal", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 }
 
+static gboolean wal_is_empty(Index *index)
+{
+    struct stat status;
+    return fstatat(index->directory_fd, DATABASE "-wal", &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+           status.st_size == 0;
+}
+
+gboolean index_trim(Index *index)
+{
+    if (index->depth > 0 || wal_is_empty(index))
+        return FALSE;
+    sqlite3_exec(index->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+    return wal_is_empty(index);
+}
+
 /* ---- small values ---- */
 
 char *index_get_meta(Index *index, const char *key)
@@ -298,12 +313,24 @@ static gboolean prepare_statements(Index *index)
     return TRUE;
 }
 
+static gboolean has_folders(Index *index)
+{
+    sqlite3_stmt *statement = index_statement(index, STATEMENT_EACH_FOLDER);
+    if (!index_next(index, statement, NULL))
+        return FALSE;
+    rewind_statement(statement);
+    return TRUE;
+}
+
+/* An index without folders is what a mount with a wrong scheme or port left behind: it may become
+ * that of the corrected one. */
 static OpenResult check_account(Index *index, const char *account, GError **error)
 {
     g_autofree char *owner = index_get_meta(index, "account");
+    gboolean used = has_folders(index);
     if (index->damaged)
         return opening_failed(index, error);
-    if (!owner)
+    if (!owner || (!used && !g_str_equal(owner, account)))
         return index_set_meta(index, "account", account, error) ? OPEN_DONE : OPEN_FAILED;
     if (g_str_equal(owner, account))
         return OPEN_DONE;

@@ -119,20 +119,33 @@ static void test_lock(Fixture *f, gconstpointer data)
     reopen(f);
 }
 
-static void test_other_account(Fixture *f, gconstpointer data)
-{
-    index_close(g_steal_pointer(&f->index));
-    expect_refused(f->directory, "imaps://other@host:993", MAIL_ERROR_CONFIG);
-    f->index = open_index(f->directory, NULL);
-}
-
-/* ---- damage ---- */
-
 static void put_folder(Index *index, const char *name)
 {
     IndexFolder folder = {.name = (char *)name, .delimiter = '/'};
     g_assert_true(index_put_folder(index, &folder, NULL));
 }
+
+static void test_other_account(Fixture *f, gconstpointer data)
+{
+    put_folder(f->index, "INBOX");
+    index_close(g_steal_pointer(&f->index));
+    expect_refused(f->directory, "imaps://other@host:993", MAIL_ERROR_CONFIG);
+    f->index = open_index(f->directory, NULL);
+}
+
+/* The first try had the wrong scheme or port, and nothing came of it. */
+static void test_corrected_account(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    index_close(g_steal_pointer(&f->index));
+    f->index = index_open(f->directory, "imap://other@host:143", NULL, &error);
+    g_assert_no_error(error);
+    put_folder(f->index, "INBOX");
+    index_close(g_steal_pointer(&f->index));
+    expect_refused(f->directory, ACCOUNT, MAIL_ERROR_CONFIG);
+}
+
+/* ---- damage ---- */
 
 static void count_folder(const IndexFolder *folder, gpointer data)
 {
@@ -573,6 +586,7 @@ int main(int argc, char **argv)
     add("refuses-link", test_refuses_link);
     add("lock", test_lock);
     add("other-account", test_other_account);
+    add("corrected-account", test_corrected_account);
     add("no-database", test_no_database);
     add("truncated", test_truncated);
     add("other-schema", test_other_schema);
