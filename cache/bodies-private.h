@@ -15,5 +15,7 @@ guint64 bodies_next_serial(Bodies *bodies);
 /* Evicts the least recently used until `wanted` bytes are gone, or nothing is left to evict.
  * Returns the bytes that are gone. */
 guint64 bodies_evict(Bodies *bodies, guint64 wanted);
+/* Has the index give back what disk space it can; FALSE when that is none. */
+gboolean bodies_trim_index(Bodies *bodies);
 /* Takes a file that stands in its place into the store and the index, or removes it. */
 gboolean bodies_adopt(Bodies *bodies, guint32 folder, MailUid uid, guint64 bytes, GError **error);

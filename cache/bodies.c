@@ -278,6 +278,11 @@ guint64 bodies_evict(Bodies *bodies, guint64 wanted)
     return evict(bodies, wanted, NULL);
 }
 
+gboolean bodies_trim_index(Bodies *bodies)
+{
+    return index_trim(bodies->index);
+}
+
 static void meet_budget(Bodies *bodies, const Body *spared)
 {
     if (bodies->budget > 0 && bodies->bytes > bodies->budget)

@@ -74,14 +74,25 @@ static gboolean write_all(const BodyPart *part, const guint8 *bytes, gsize size)
     return TRUE;
 }
 
+/* SQLite uses its WAL, of some megabytes, again and again; but when no body is left to evict, it
+ * must not be what keeps every message out. What was written in vain gives the index some room to
+ * work with. */
+static gboolean make_room(const BodyPart *part, gsize size)
+{
+    if (ftruncate(part->fd, (off_t)part->frontier) != 0)
+        return FALSE;
+    return bodies_evict(part->bodies, MAX(size, EVICT_LEAST)) > 0 ||
+           bodies_trim_index(part->bodies);
+}
+
 gboolean body_part_append(BodyPart *part, const guint8 *bytes, gsize size, GError **error)
 {
     gboolean written = write_all(part, bytes, size);
     if (!written && (errno == ENOSPC || errno == EDQUOT)) {
         int code = errno;
-        guint64 evicted = bodies_evict(part->bodies, MAX(size, EVICT_LEAST));
+        gboolean room = make_room(part, size);
         errno = code;
-        written = evicted > 0 && write_all(part, bytes, size);
+        written = room && write_all(part, bytes, size);
     }
     if (!written)
         return bodies_fail_errno("a message's body", error);

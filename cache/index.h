@@ -36,6 +36,9 @@ void index_rollback(Index *index);
 /* A descriptor of the WAL file, for fsync on another thread, or -1. Closing it is the caller's
  * business (the WAL carries no POSIX locks, so closing is safe). */
 int index_wal_fd(Index *index);
+/* For a full disk: writes the WAL into the database and gives its space back. FALSE when there is
+ * nothing to gain, or not now, as within a transaction. */
+gboolean index_trim(Index *index);
 
 /* Small values by name: "sizes", and the like. index_get_meta returns NULL for none; g_free. */
 char *index_get_meta(Index *index, const char *key);

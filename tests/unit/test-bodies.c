@@ -457,6 +457,28 @@ static void test_full_disk(Fixture *f, gconstpointer data)
     g_assert_cmpint(umount(f->directory), ==, 0);
 }
 
+/* What the index's WAL takes is given back before a message is refused for want of room. */
+static void test_full_of_index(Fixture *f, gconstpointer data)
+{
+    close_store(f);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", f->directory, "tmpfs", 0, "size=2m,mode=0700") != 0) {
+        g_test_skip("cannot mount a small file system");
+        open_store(f, 0);
+        return;
+    }
+    open_store(f, 0);
+    g_autofree char *text = g_strnfill(4000, 'x');
+    for (guint i = 0; i < 160; i++) {
+        text[0] = (char)('a' + i % 26);
+        g_assert_true(index_set_meta(f->index, "filler", text, NULL));
+    }
+    store(f, 1, 1, 1024 * 1024);
+    g_assert_true(has(f, 1, 1));
+    close_store(f);
+    g_assert_cmpint(umount(f->directory), ==, 0);
+}
+
 static void add(const char *name, void (*test)(Fixture *f, gconstpointer data))
 {
     g_autofree char *path = g_strconcat("/bodies/", name, NULL);
@@ -483,5 +505,6 @@ int main(int argc, char **argv)
     add("lost-files", test_lost_files);
     add("links", test_links);
     add("full-disk", test_full_disk);
+    add("full-of-index", test_full_of_index);
     return g_test_run();
 }
