@@ -7,10 +7,13 @@
 /* A literal that is no body is kept up to this size; a larger one passes unseen. */
 #define MAX_CAPTURE (256 * 1024)
 
+/* Not what a mechanism asks: from SCRAM's words passwords could be tried offline. */
 static void log_reply(ImapSession *session)
 {
     gsize size;
     const char *text = scan_text(session->scan, &size);
+    if (session->login == IMAP_LOGIN_AUTHENTICATE && size > 0 && text[0] == '+')
+        size = 1;
     g_autofree char *shown = mail_escape(text, (gssize)MIN(size, 300), 300);
     g_debug("< %s", shown);
 }

@@ -48,6 +48,9 @@ def test_proc_logs_and_cache(account, mount, mechanism):
     mail.stop()
     assert mail.stderr, "-d says nothing"
     assert_absent(account, mail.stderr.encode(), "the log of -d")
+    # With SCRAM's salt, nonces and the server's signature, passwords could be tried offline.
+    assert "< +" in mail.stderr or mechanism == "PLAIN"
+    assert not re.search(r"< \+ *[^ \n]", mail.stderr)
     files = 0
     for top, _, names in os.walk(mail.home.directory):
         for name in names:
