@@ -81,7 +81,7 @@ static void remote_changed_state(RemoteState state, const GError *error, gpointe
     }
     if (state == REMOTE_OFFLINE) {
         g_autoptr(GError) waiting =
-            g_error_new(MAIL_ERROR, error->code, "%u changes wait for the server: %s",
+            g_error_new(MAIL_ERROR, error->code, "pending changes (%u) wait for the server: %s",
                         journal_pending(account->journal), error->message);
         wait_list_wake(&account->flush_waiters, waiting);
     }

@@ -174,7 +174,7 @@ static void group_failed(Group *group, const GError *error)
         journal_schedule(journal, RETRY);
         return;
     }
-    g_warning("%u changes were not made: %s", group->changes->len, error->message);
+    g_warning("changes refused (%u): %s", group->changes->len, error->message);
     group_end(group, error->code == MAIL_ERROR_STALE ? END_VOID : END_REFUSED, error->message);
 }
 

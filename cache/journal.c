@@ -186,7 +186,7 @@ void journal_folder_gone(Journal *journal, Folder *folder)
         dropped++;
     }
     if (dropped)
-        g_warning("%u changes are void: their folder was removed or made anew on the server",
+        g_warning("changes void (%u): their folder was removed or made anew on the server",
                   dropped);
     journal_tell_if_empty(journal);
 }

@@ -239,7 +239,7 @@ static void send_the_rest(Mount *mount)
     if (!over)
         g_source_remove(timer);
     if (account_pending(account) > 0)
-        g_warning("%u changes are not on the server yet: they are kept, and sent by the next "
+        g_warning("changes not on the server yet (%u): they are kept, and sent by the next "
                   "mount of this account",
                   account_pending(account));
 }
