@@ -301,7 +301,7 @@ static void test_flush(Fixture *f, gconstpointer data)
     fake_set_state(f->remote, REMOTE_OFFLINE);
     g_assert_cmpuint(waiter.woken, ==, 1);
     g_assert_error(waiter.error, MAIL_ERROR, MAIL_ERROR_OFFLINE);
-    g_assert_nonnull(strstr(waiter.error->message, "1 change"));
+    g_assert_nonnull(strstr(waiter.error->message, "(1) wait"));
     test_waiter_clear(&waiter);
     fake_set_state(f->remote, REMOTE_ONLINE);
     g_assert_cmpint(account_flush(f->account, &waiter.waiter, &error), ==, ACCOUNT_WAIT);
