@@ -451,7 +451,8 @@ static gboolean send_wanted(gpointer data)
         download->batch = batch;
         g_array_append_val(batch->uids, download->uid);
         if (batch->windowed || batch->uids->len == MAX_BATCH) {
-            g_hash_table_remove(open, folder);
+            if (!batch->windowed) /* a large message goes alone; the open batch waits for more */
+                g_hash_table_remove(open, folder);
             batch_send(batch);
         } else {
             g_hash_table_insert(open, folder, batch);

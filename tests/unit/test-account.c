@@ -184,6 +184,31 @@ static void test_shared(Fixture *f, gconstpointer data)
     assert_whole(f, 50);
 }
 
+/* A large message goes by itself; the small ones that are asked for in the same turn of the loop,
+ * before and after it, go together, and go. */
+static void test_small_and_large_at_once(Fixture *f, gconstpointer data)
+{
+    TestWaiter waiters[3] = {0};
+    BodySpan span;
+    add_sample(f);
+    add(f, 50, 300, 0);
+    add(f, 500, LARGE, 0);
+    add(f, 900, 300, 0);
+    fixture_mount(f);
+    for (guint i = 0; i < G_N_ELEMENTS(waiters); i++) {
+        static const MailUid uids[] = {50, 500, 900};
+        waiters[i].waiter.wake = test_wake;
+        g_assert_cmpint(account_read(f->account, fixture_folder(f, "INBOX"), uids[i], 0, 100,
+                                     &waiters[i].waiter, &span, NULL),
+                        ==, ACCOUNT_WAIT);
+    }
+    fake_settle(f);
+    for (guint i = 0; i < G_N_ELEMENTS(waiters); i++) {
+        g_assert_cmpuint(waiters[i].woken, ==, 1);
+        test_waiter_clear(&waiters[i]);
+    }
+}
+
 /* A window that is sent twice, the first time cut off, leaves no trace. */
 static void test_lost_in_a_window(Fixture *f, gconstpointer data)
 {
@@ -461,6 +486,7 @@ int main(int argc, char **argv)
         {"/account/sizes/large-lies", test_large_lies, 0},
         {"/account/sizes/nothing", test_nothing, 0},
         {"/account/downloads/shared", test_shared, 0},
+        {"/account/downloads/small-and-large-at-once", test_small_and_large_at_once, 0},
         {"/account/downloads/lost-in-a-window", test_lost_in_a_window, 0},
         {"/account/downloads/gone", test_gone_on_the_server, 0},
         {"/account/downloads/small-budget", test_small_budget, 0},
