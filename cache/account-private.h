@@ -135,8 +135,12 @@ gboolean sizes_believed(const Account *account, const Message *message);
 /* The message, or what is kept of one that was removed; NULL: none. */
 Message *account_find(Folder *folder, MailUid uid);
 
-/* downloads.c */
+/* failures.c: the values of folder->failures. */
 void failure_free(gpointer failure);
+void failure_note(Folder *folder, MailUid uid, const GError *error);
+const GError *failure_now(Folder *folder, MailUid uid); /* NULL: it may be tried */
+
+/* downloads.c */
 void downloads_drop_halted(Account *account); /* those that rest for long */
 void downloads_cancel(Folder *folder);
 /* Fetches a body that nobody waits for yet, unless it is here or on its way. */

@@ -12,7 +12,6 @@
 #define FIRST_WINDOW (256 * 1024)
 #define MAX_WINDOW (8 * 1024 * 1024)
 #define KEEP_PART (60 * G_USEC_PER_SEC) /* a half-read large message is kept for so long */
-#define FAIL_FOR (3 * G_USEC_PER_SEC)   /* the kernel repeats a failed READ at once */
 #define MAX_HALTED 64                   /* half-read messages that keep a file open */
 #define UNKNOWN_TOTAL G_MAXUINT64
 
@@ -48,11 +47,6 @@ struct Download {
     GError *error;
     gint64 idle_since;
 };
-
-typedef struct {
-    GError *error;
-    gint64 until; /* monotonic */
-} Failure;
 
 static void queue_download(Download *download);
 
@@ -103,33 +97,6 @@ static GError *misstated(const Download *download)
                        "the message does not have the %" G_GUINT64_FORMAT
                        " bytes that the server said before: try again",
                        download->claimed);
-}
-
-/* ---- failures ---- */
-
-void failure_free(gpointer data)
-{
-    Failure *failure = data;
-    g_error_free(failure->error);
-    g_free(failure);
-}
-
-static void failure_note(Folder *folder, MailUid uid, const GError *error)
-{
-    Failure *failure = g_new0(Failure, 1);
-    failure->error = g_error_copy(error);
-    failure->until = g_get_monotonic_time() + FAIL_FOR;
-    g_hash_table_insert(folder->failures, GUINT_TO_POINTER(uid), failure);
-}
-
-static const GError *failure_now(Folder *folder, MailUid uid)
-{
-    Failure *failure = g_hash_table_lookup(folder->failures, GUINT_TO_POINTER(uid));
-    if (failure && g_get_monotonic_time() < failure->until)
-        return failure->error;
-    if (failure)
-        g_hash_table_remove(folder->failures, GUINT_TO_POINTER(uid));
-    return NULL;
 }
 
 /* ---- a body arrives ---- */

@@ -36,13 +36,13 @@ static char *map_hidden(gsize size)
     return memory;
 }
 
-/* Ordinary pages, kept out of the swap and of core files as far as the system lets us. */
 static void lock(void *memory, gsize size)
 {
     if (mlock(memory, size) != 0)
         g_debug("cannot lock the memory of a password: %s", g_strerror(errno));
 }
 
+/* Ordinary pages, kept out of the swap and of core files as far as the system lets us. */
 static char *map_locked(gsize size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
