@@ -23,6 +23,7 @@ typedef enum {
     STATEMENT_REMOVE_FOLDER_MESSAGES,
     STATEMENT_REMOVE_FOLDER_BODIES,
     STATEMENT_REMOVE_FOLDER_CHANGES,
+    STATEMENT_REMOVE_FOLDER_ALIASES,
     STATEMENT_EACH_MESSAGE,
     STATEMENT_PUT_MESSAGE,
     STATEMENT_SET_FLAGS,
@@ -33,15 +34,24 @@ typedef enum {
     STATEMENT_EACH_CHANGE,
     STATEMENT_ADD_CHANGE,
     STATEMENT_SET_CHANGE_STATE,
+    STATEMENT_SET_CHANGE_TARGET,
     STATEMENT_REMOVE_CHANGE,
     STATEMENT_EACH_BODY,
     STATEMENT_PUT_BODY,
     STATEMENT_REMOVE_BODY,
+    STATEMENT_EACH_ARRIVAL,
+    STATEMENT_ADD_ARRIVAL,
+    STATEMENT_SET_ARRIVAL,
+    STATEMENT_REMOVE_ARRIVAL,
+    STATEMENT_FIND_ALIAS,
+    STATEMENT_PUT_ALIAS,
+    STATEMENT_REMOVE_ALIASES,
+    STATEMENT_GET_MESSAGE_ID,
     STATEMENT_COUNT
 } Statement;
 
 struct Index {
-    char *path;       /* of the database */
+    char *path; /* of the database */
     int directory_fd;
     int lock_fd;
     sqlite3 *db;
@@ -51,9 +61,10 @@ struct Index {
     gboolean damaged; /* SQLite met a damaged page: closing moves the database aside */
 };
 
-/* The text of each statement, and of the schema that they need. */
+/* The text of each statement; and what makes schema N + 1 of schema N, 0 being an empty database.
+ */
 extern const char *const index_statements[STATEMENT_COUNT];
-extern const char index_schema[];
+extern const char *const index_schemas[INDEX_SCHEMA_VERSION];
 
 /* Sets MAIL_ERROR_DISK from SQLite's last error, and notes damage. Returns FALSE. */
 gboolean index_fail(Index *index, GError **error);
@@ -61,6 +72,8 @@ gboolean index_fail(Index *index, GError **error);
 /* A statement whose parameters are to be bound. Columns and parameters are numbered as SQLite does:
  * parameters from 1, columns from 0. Bound text must last until index_run. */
 sqlite3_stmt *index_statement(Index *index, Statement which);
+/* One whose first two parameters are a message's key, which are bound. */
+sqlite3_stmt *index_message_statement(Index *index, Statement which, guint32 folder, MailUid uid);
 void index_bind_text(sqlite3_stmt *statement, int parameter, const char *text);
 /* Never NULL; lasts until the next step. */
 const char *index_column_text(sqlite3_stmt *statement, int column);

@@ -2,7 +2,7 @@
 
 /* Names and keywords are what a server sent: bytes, stored as text without being looked at. A
  * folder's row number goes into 26 bits of an inode number. */
-const char index_schema[] =
+static const char first_schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE folders ("
     "  row INTEGER PRIMARY KEY AUTOINCREMENT,"
@@ -27,6 +27,23 @@ const char index_schema[] =
     "  folder INTEGER NOT NULL, uid INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     "  used INTEGER NOT NULL, PRIMARY KEY (folder, uid)) WITHOUT ROWID;";
 
+/* Messages that were put into a folder: those on their way, and the names they were given. */
+static const char arrivals_schema[] =
+    "ALTER TABLE changes ADD COLUMN arrival INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE changes ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE arrivals ("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT, folder INTEGER NOT NULL, name TEXT NOT NULL,"
+    "  state INTEGER NOT NULL, size INTEGER NOT NULL, date INTEGER NOT NULL,"
+    "  source INTEGER NOT NULL, source_uid INTEGER NOT NULL, after INTEGER NOT NULL,"
+    "  mark INTEGER NOT NULL, uid INTEGER NOT NULL, doomed INTEGER NOT NULL,"
+    "  message_id TEXT NOT NULL);"
+    "CREATE TABLE aliases ("
+    "  folder INTEGER NOT NULL, name TEXT NOT NULL, uid INTEGER NOT NULL,"
+    "  PRIMARY KEY (folder, name)) WITHOUT ROWID;"
+    "CREATE INDEX aliases_by_uid ON aliases (folder, uid);";
+
+const char *const index_schemas[INDEX_SCHEMA_VERSION] = {first_schema, arrivals_schema};
+
 const char *const index_statements[STATEMENT_COUNT] = {
     [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
     [STATEMENT_COMMIT] = "COMMIT",
@@ -47,6 +64,7 @@ const char *const index_statements[STATEMENT_COUNT] = {
     [STATEMENT_REMOVE_FOLDER_MESSAGES] = "DELETE FROM messages WHERE folder=?1",
     [STATEMENT_REMOVE_FOLDER_BODIES] = "DELETE FROM bodies WHERE folder=?1",
     [STATEMENT_REMOVE_FOLDER_CHANGES] = "DELETE FROM changes WHERE folder=?1",
+    [STATEMENT_REMOVE_FOLDER_ALIASES] = "DELETE FROM aliases WHERE folder=?1",
     [STATEMENT_EACH_MESSAGE] = "SELECT uid, flags, keywords, size, length, date, changed, sender,"
                                " subject, message_id, hidden FROM messages WHERE folder=?1"
                                " ORDER BY uid",
@@ -60,17 +78,32 @@ const char *const index_statements[STATEMENT_COUNT] = {
     [STATEMENT_REMOVE_MESSAGE] = "DELETE FROM messages WHERE folder=?1 AND uid=?2",
     [STATEMENT_GET_KEYWORDS] = "SELECT keywords FROM messages WHERE folder=?1 AND uid=?2",
     [STATEMENT_EACH_CHANGE] = "SELECT id, kind, folder, uidvalidity, uid, add_flags, remove_flags,"
-                              " add_keywords, remove_keywords, target, target_name, created, state"
-                              " FROM changes ORDER BY id",
-    [STATEMENT_ADD_CHANGE] = "INSERT INTO changes (kind, folder, uidvalidity, uid, add_flags,"
-                             " remove_flags, add_keywords, remove_keywords, target, target_name,"
-                             " created, state)"
-                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    [STATEMENT_SET_CHANGE_STATE] = "UPDATE changes SET state=?2 WHERE id=?1",
+                              " add_keywords, remove_keywords, target, target_name, created,"
+                              " state, arrival, mark FROM changes ORDER BY id",
+    [STATEMENT_ADD_CHANGE] =
+        "INSERT INTO changes (kind, folder, uidvalidity, uid, add_flags,"
+        " remove_flags, add_keywords, remove_keywords, target, target_name,"
+        " created, state, arrival, mark)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    [STATEMENT_SET_CHANGE_STATE] = "UPDATE changes SET state=?2, mark=?3 WHERE id=?1",
+    [STATEMENT_SET_CHANGE_TARGET] = "UPDATE changes SET target=?2, target_name=?3 WHERE id=?1",
     [STATEMENT_REMOVE_CHANGE] = "DELETE FROM changes WHERE id=?1",
     [STATEMENT_EACH_BODY] = "SELECT folder, uid, bytes, used FROM bodies ORDER BY used",
     [STATEMENT_PUT_BODY] = "REPLACE INTO bodies (folder, uid, bytes, used) VALUES (?1, ?2, ?3, ?4)",
     [STATEMENT_REMOVE_BODY] = "DELETE FROM bodies WHERE folder=?1 AND uid=?2",
+    [STATEMENT_EACH_ARRIVAL] = "SELECT id, folder, name, state, size, date, source, source_uid,"
+                               " after, mark, uid, doomed, message_id FROM arrivals ORDER BY id",
+    [STATEMENT_ADD_ARRIVAL] = "INSERT INTO arrivals (folder, name, state, size, date, source,"
+                              " source_uid, after, mark, uid, doomed, message_id)"
+                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    [STATEMENT_SET_ARRIVAL] = "UPDATE arrivals SET folder=?1, name=?2, state=?3, size=?4, date=?5,"
+                              " source=?6, source_uid=?7, after=?8, mark=?9, uid=?10, doomed=?11,"
+                              " message_id=?12 WHERE id=?13",
+    [STATEMENT_REMOVE_ARRIVAL] = "DELETE FROM arrivals WHERE id=?1",
+    [STATEMENT_FIND_ALIAS] = "SELECT uid FROM aliases WHERE folder=?1 AND name=?2",
+    [STATEMENT_PUT_ALIAS] = "REPLACE INTO aliases (folder, uid, name) VALUES (?1, ?2, ?3)",
+    [STATEMENT_REMOVE_ALIASES] = "DELETE FROM aliases WHERE folder=?1 AND uid=?2",
+    [STATEMENT_GET_MESSAGE_ID] = "SELECT message_id FROM messages WHERE folder=?1 AND uid=?2",
 };
 
 /* ---- folders ---- */
@@ -135,9 +168,9 @@ gboolean index_rename_folder(Index *index, guint32 row, const char *name, GError
 
 static gboolean remove_folder_rows(Index *index, guint32 row, GError **error)
 {
-    static const Statement steps[] = {STATEMENT_REMOVE_FOLDER_MESSAGES,
-                                      STATEMENT_REMOVE_FOLDER_BODIES,
-                                      STATEMENT_REMOVE_FOLDER_CHANGES, STATEMENT_REMOVE_FOLDER};
+    static const Statement steps[] = {
+        STATEMENT_REMOVE_FOLDER_MESSAGES, STATEMENT_REMOVE_FOLDER_BODIES,
+        STATEMENT_REMOVE_FOLDER_CHANGES, STATEMENT_REMOVE_FOLDER_ALIASES, STATEMENT_REMOVE_FOLDER};
     for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
         sqlite3_stmt *statement = index_statement(index, steps[i]);
         sqlite3_bind_int64(statement, 1, row);
@@ -147,7 +180,7 @@ static gboolean remove_folder_rows(Index *index, guint32 row, GError **error)
     return TRUE;
 }
 
-/* Four statements: a savepoint makes them one, inside a transaction and outside. */
+/* Several statements: a savepoint makes them one, inside a transaction and outside. */
 gboolean index_remove_folder(Index *index, guint32 row, GError **error)
 {
     if (!index_run(index, index_statement(index, STATEMENT_SAVE), error))
@@ -211,8 +244,7 @@ gboolean index_put_message(Index *index, const IndexMessage *message, GError **e
     return index_run(index, statement, error);
 }
 
-/* A statement whose first two parameters are a message's key. */
-static sqlite3_stmt *message_statement(Index *index, Statement which, guint32 folder, MailUid uid)
+sqlite3_stmt *index_message_statement(Index *index, Statement which, guint32 folder, MailUid uid)
 {
     sqlite3_stmt *statement = index_statement(index, which);
     sqlite3_bind_int64(statement, 1, folder);
@@ -223,7 +255,7 @@ static sqlite3_stmt *message_statement(Index *index, Statement which, guint32 fo
 gboolean index_set_flags(Index *index, guint32 folder, MailUid uid, guint32 flags,
                          const char *keywords, gint64 changed, GError **error)
 {
-    sqlite3_stmt *statement = message_statement(index, STATEMENT_SET_FLAGS, folder, uid);
+    sqlite3_stmt *statement = index_message_statement(index, STATEMENT_SET_FLAGS, folder, uid);
     sqlite3_bind_int64(statement, 3, flags);
     index_bind_text(statement, 4, keywords);
     sqlite3_bind_int64(statement, 5, changed);
@@ -232,7 +264,7 @@ gboolean index_set_flags(Index *index, guint32 folder, MailUid uid, guint32 flag
 
 gboolean index_set_length(Index *index, guint32 folder, MailUid uid, gint64 length, GError **error)
 {
-    sqlite3_stmt *statement = message_statement(index, STATEMENT_SET_LENGTH, folder, uid);
+    sqlite3_stmt *statement = index_message_statement(index, STATEMENT_SET_LENGTH, folder, uid);
     sqlite3_bind_int64(statement, 3, length);
     return index_run(index, statement, error);
 }
@@ -240,19 +272,20 @@ gboolean index_set_length(Index *index, guint32 folder, MailUid uid, gint64 leng
 gboolean index_set_hidden(Index *index, guint32 folder, MailUid uid, gboolean hidden,
                           GError **error)
 {
-    sqlite3_stmt *statement = message_statement(index, STATEMENT_SET_HIDDEN, folder, uid);
+    sqlite3_stmt *statement = index_message_statement(index, STATEMENT_SET_HIDDEN, folder, uid);
     sqlite3_bind_int(statement, 3, hidden);
     return index_run(index, statement, error);
 }
 
 gboolean index_remove_message(Index *index, guint32 folder, MailUid uid, GError **error)
 {
-    return index_run(index, message_statement(index, STATEMENT_REMOVE_MESSAGE, folder, uid), error);
+    return index_run(index, index_message_statement(index, STATEMENT_REMOVE_MESSAGE, folder, uid),
+                     error);
 }
 
 char *index_get_keywords(Index *index, guint32 folder, MailUid uid)
 {
-    sqlite3_stmt *row = message_statement(index, STATEMENT_GET_KEYWORDS, folder, uid);
+    sqlite3_stmt *row = index_message_statement(index, STATEMENT_GET_KEYWORDS, folder, uid);
     char *keywords = NULL;
     while (index_next(index, row, NULL))
         keywords = g_strdup(index_column_text(row, 0));
@@ -280,6 +313,8 @@ gboolean index_each_change(Index *index, IndexChangeFunc func, gpointer data, GE
             .target_name = index_column_text(row, 10),
             .created = sqlite3_column_int64(row, 11),
             .state = (guint32)sqlite3_column_int64(row, 12),
+            .arrival = (guint32)sqlite3_column_int64(row, 13),
+            .mark = (MailUid)sqlite3_column_int64(row, 14),
         };
         func(&change, data);
     }
@@ -303,17 +338,31 @@ gboolean index_add_change(Index *index, IndexChange *change, GError **error)
     index_bind_text(statement, 10, change->target_name);
     sqlite3_bind_int64(statement, 11, change->created);
     sqlite3_bind_int64(statement, 12, change->state);
+    sqlite3_bind_int64(statement, 13, change->arrival);
+    sqlite3_bind_int64(statement, 14, change->mark);
     if (!index_run(index, statement, error))
         return FALSE;
     change->id = sqlite3_last_insert_rowid(index->db);
     return TRUE;
 }
 
-gboolean index_set_change_state(Index *index, gint64 id, guint32 state, GError **error)
+gboolean index_set_change_state(Index *index, gint64 id, guint32 state, MailUid mark,
+                                GError **error)
 {
     sqlite3_stmt *statement = index_statement(index, STATEMENT_SET_CHANGE_STATE);
     sqlite3_bind_int64(statement, 1, id);
     sqlite3_bind_int64(statement, 2, state);
+    sqlite3_bind_int64(statement, 3, mark);
+    return index_run(index, statement, error);
+}
+
+gboolean index_set_change_target(Index *index, gint64 id, guint32 target, const char *name,
+                                 GError **error)
+{
+    sqlite3_stmt *statement = index_statement(index, STATEMENT_SET_CHANGE_TARGET);
+    sqlite3_bind_int64(statement, 1, id);
+    sqlite3_bind_int64(statement, 2, target);
+    index_bind_text(statement, 3, name);
     return index_run(index, statement, error);
 }
 
@@ -346,7 +395,8 @@ gboolean index_each_body(Index *index, IndexBodyFunc func, gpointer data, GError
 
 gboolean index_put_body(Index *index, const IndexBody *body, GError **error)
 {
-    sqlite3_stmt *statement = message_statement(index, STATEMENT_PUT_BODY, body->folder, body->uid);
+    sqlite3_stmt *statement =
+        index_message_statement(index, STATEMENT_PUT_BODY, body->folder, body->uid);
     sqlite3_bind_int64(statement, 3, (gint64)body->bytes);
     sqlite3_bind_int64(statement, 4, body->used);
     return index_run(index, statement, error);
@@ -354,5 +404,6 @@ gboolean index_put_body(Index *index, const IndexBody *body, GError **error)
 
 gboolean index_remove_body(Index *index, guint32 folder, MailUid uid, GError **error)
 {
-    return index_run(index, message_statement(index, STATEMENT_REMOVE_BODY, folder, uid), error);
+    return index_run(index, index_message_statement(index, STATEMENT_REMOVE_BODY, folder, uid),
+                     error);
 }

@@ -295,13 +295,18 @@ static int read_number(Index *index, const char *sql)
     return number;
 }
 
-static gboolean create_schema(Index *index)
+/* Brings a database to the present schema, from an older one or from none. Pending changes are in
+ * it: what an older version left is never thrown away. */
+static gboolean upgrade_schema(Index *index, int version)
 {
-    g_autofree char *version =
-        g_strdup_printf("PRAGMA user_version=%d; COMMIT", INDEX_SCHEMA_VERSION);
-    return sqlite3_exec(index->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK &&
-           sqlite3_exec(index->db, index_schema, NULL, NULL, NULL) == SQLITE_OK &&
-           sqlite3_exec(index->db, version, NULL, NULL, NULL) == SQLITE_OK;
+    for (; version < INDEX_SCHEMA_VERSION; version++) {
+        g_autofree char *end = g_strdup_printf("PRAGMA user_version=%d; COMMIT", version + 1);
+        if (sqlite3_exec(index->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
+            sqlite3_exec(index->db, index_schemas[version], NULL, NULL, NULL) != SQLITE_OK ||
+            sqlite3_exec(index->db, end, NULL, NULL, NULL) != SQLITE_OK)
+            return FALSE;
+    }
+    return TRUE;
 }
 
 static gboolean prepare_statements(Index *index)
@@ -367,14 +372,12 @@ static OpenResult open_database(Index *index, const char *account, GError **erro
     int version = read_number(index, "PRAGMA user_version");
     if (tables < 0 || version < 0)
         return opening_failed(index, error);
-    if (tables == 0 && version == 0 && !create_schema(index))
-        return opening_failed(index, error);
-    if (tables > 0 && version != INDEX_SCHEMA_VERSION) {
+    if (version > INDEX_SCHEMA_VERSION || (tables > 0 && version < 1)) {
         g_set_error(error, MAIL_ERROR, MAIL_ERROR_DISK,
                     "%s is of another version of mailfs (its schema is %d)", index->path, version);
         return OPEN_UNUSABLE;
     }
-    if (!prepare_statements(index))
+    if (!upgrade_schema(index, version) || !prepare_statements(index))
         return opening_failed(index, error);
     return check_account(index, account, error);
 }

@@ -10,12 +10,12 @@
 
 typedef struct Index Index;
 
-#define INDEX_SCHEMA_VERSION 1
+#define INDEX_SCHEMA_VERSION 2
 
 /* Opens or makes <directory>/index.sqlite. The directory is made 0700 if missing; refused
  * (MAIL_ERROR_CONFIG) when it belongs to another user or others may enter it, or is a symbolic
  * link. Takes <directory>/lock with flock: MAIL_ERROR_IN_USE when another process has it. A
- * database that is damaged, or of a newer or older schema, is moved aside (index.sqlite.damaged)
+ * database that is damaged, or of a newer schema, is moved aside (index.sqlite.damaged)
  * and made anew, and *rebuilt set: it is a cache, but for pending changes, whose loss is logged
  * with g_warning. Damage that is met later makes the call fail, and index_close moves the database
  * aside. `account` is an identity such as "imaps://user@host:993" kept inside; an index of another
@@ -73,12 +73,12 @@ gboolean index_remove_folder(Index *index, guint32 row, GError **error);
 typedef struct {
     guint32 folder;
     MailUid uid;
-    guint32 flags;   /* MailFlags & MAIL_FLAGS_SYSTEM, as the server has them */
-    const char *keywords; /* space-separated, "" for none */
-    guint64 size;    /* as the server claims */
-    gint64 length;   /* the body's true length once it was seen whole, else -1 */
-    gint64 date;     /* INTERNALDATE, seconds UTC */
-    gint64 changed;  /* when flags last changed, seconds; for ctime */
+    guint32 flags;              /* MailFlags & MAIL_FLAGS_SYSTEM, as the server has them */
+    const char *keywords;       /* space-separated, "" for none */
+    guint64 size;               /* as the server claims */
+    gint64 length;              /* the body's true length once it was seen whole, else -1 */
+    gint64 date;                /* INTERNALDATE, seconds UTC */
+    gint64 changed;             /* when flags last changed, seconds; for ctime */
     const char *from, *subject; /* decoded, valid UTF-8, cut; "" when none */
     const char *message_id;
     gboolean hidden; /* removed here, yet left on the server with \Deleted */
@@ -101,10 +101,11 @@ char *index_get_keywords(Index *index, guint32 folder, MailUid uid);
 /* ---- pending changes: the journal's table ---- */
 
 typedef enum {
-    INDEX_CHANGE_FLAGS = 1,  /* add and remove flags */
+    INDEX_CHANGE_FLAGS = 1, /* add and remove flags */
     INDEX_CHANGE_EXPUNGE = 2,
-    INDEX_CHANGE_MARK = 3,   /* removed here, \Deleted there */
-    INDEX_CHANGE_TRASH = 4,  /* move to `target` */
+    INDEX_CHANGE_MARK = 3,  /* removed here, \Deleted there */
+    INDEX_CHANGE_TRASH = 4, /* a removal that moves to `target` */
+    INDEX_CHANGE_MOVE = 5,  /* the user's move to `target`, where `arrival` stands for it */
 } IndexChangeKind;
 
 typedef struct {
@@ -113,20 +114,58 @@ typedef struct {
     guint32 folder;
     MailUidValidity uidvalidity;
     MailUid uid;
-    guint32 add, remove;  /* MailFlags */
+    guint32 add, remove;                        /* MailFlags */
     const char *add_keywords, *remove_keywords; /* space-separated, "" */
-    guint32 target;       /* a folder row, 0 for none */
-    const char *target_name; /* its wire name, "" for none */
-    gint64 created;       /* seconds */
-    guint32 state;        /* the journal's own: how far it got on the server */
+    guint32 target;                             /* a folder row, 0 for none */
+    const char *target_name;                    /* its wire name, "" for none */
+    gint64 created;                             /* seconds */
+    guint32 state;   /* the journal's own: how far it got on the server */
+    guint32 arrival; /* of a move, 0 for none */
+    MailUid mark;    /* what a copy of it made has at least this uid in the target; 0 unknown */
 } IndexChange;
 
 typedef void (*IndexChangeFunc)(const IndexChange *change, gpointer data);
 gboolean index_each_change(Index *index, IndexChangeFunc func, gpointer data, GError **error);
 /* Inserts; the new id is stored in change->id. */
 gboolean index_add_change(Index *index, IndexChange *change, GError **error);
-gboolean index_set_change_state(Index *index, gint64 id, guint32 state, GError **error);
+gboolean index_set_change_state(Index *index, gint64 id, guint32 state, MailUid mark,
+                                GError **error);
+gboolean index_set_change_target(Index *index, gint64 id, guint32 target, const char *name,
+                                 GError **error);
 gboolean index_remove_change(Index *index, gint64 id, GError **error);
+
+/* ---- arrivals: messages that have no uid in their folder yet ---- */
+
+typedef struct {
+    guint32 id;       /* never reused */
+    guint32 folder;   /* a row */
+    const char *name; /* that it was given */
+    guint32 state;    /* arrivals.c's own */
+    guint64 size;
+    gint64 date;            /* seconds UTC */
+    guint32 source;         /* of a move: the row of the folder that it comes from, else 0 */
+    MailUid source_uid;     /* and its uid there */
+    guint32 after;          /* the arrival that it was before it was moved on, or 0 */
+    MailUid mark;           /* its uid will be at least this */
+    MailUid uid;            /* its uid, 0 unknown */
+    gboolean doomed;        /* it was removed meanwhile */
+    const char *message_id; /* "" unknown or none */
+} IndexArrival;
+
+typedef void (*IndexArrivalFunc)(const IndexArrival *arrival, gpointer data);
+gboolean index_each_arrival(Index *index, IndexArrivalFunc func, gpointer data, GError **error);
+/* Inserts (arrival->id == 0: the new id is stored there) or updates. */
+gboolean index_put_arrival(Index *index, IndexArrival *arrival, GError **error);
+gboolean index_remove_arrival(Index *index, guint32 id, GError **error);
+
+/* Names that messages were given, beside their proper ones. */
+MailUid index_find_alias(Index *index, guint32 folder, const char *name); /* 0: none */
+gboolean index_put_alias(Index *index, guint32 folder, const char *name, MailUid uid,
+                         GError **error);
+gboolean index_remove_aliases(Index *index, guint32 folder, MailUid uid, GError **error);
+
+/* NULL: no such message. Otherwise its Message-ID, "" for none; g_free. */
+char *index_get_message_id(Index *index, guint32 folder, MailUid uid);
 
 /* ---- bodies on disk: who was used last ---- */
 

@@ -186,7 +186,7 @@ static void group_advance(Group *group, guint32 state)
     for (guint i = 0; i < group->changes->len; i++) {
         Change *change = group->changes->pdata[i];
         change->state = state;
-        index_set_change_state(account->index, change->id, state, NULL);
+        index_set_change_state(account->index, change->id, state, 0, NULL);
     }
     account_batch_end(account);
     group->state = state;

@@ -507,7 +507,7 @@ static void test_changes(Fixture *f, gconstpointer data)
     for (gint64 id = 1; id <= 3; id++) {
         g_assert_true(index_add_change(f->index, &change, NULL));
         g_assert_cmpint(change.id, ==, id);
-        g_assert_true(index_set_change_state(f->index, id, 7, NULL));
+        g_assert_true(index_set_change_state(f->index, id, 7, 0, NULL));
     }
     g_assert_true(index_remove_change(f->index, 3, NULL));
     reopen(f);
