@@ -1,172 +1,244 @@
-#include "control.h"
+/* The socket and its clients: what they send is handed to their commands line by line, and what
+ * those print is sent when the client reads. A client is freed only by what the main loop calls
+ * here, never under the feet of a command. */
+#include "control-private.h"
 
-#include <errno.h>
-#include <gio/gio.h>
-#include <gio/gunixsocketaddress.h>
-#include <glib/gstdio.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <glib-unix.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define MAX_LINE 64
 #define MAX_CLIENTS 32
-#define CLIENT_TIMEOUT 10 /* seconds that either side may be silent in the middle of something */
+#define MAX_QUEUE (64 * 1024) /* with more than that to send, no more arguments are read */
+#define CLIENT_TIMEOUT (10 * G_USEC_PER_SEC) /* either side may be silent in the middle so long */
+#define PATIENCE_AT_END (2 * G_USEC_PER_SEC) /* and so long when the daemon is about to exit */
 
 struct Control {
     Fs *fs;
     GSocketService *service; /* NULL once stopped */
     char *path;
     GQueue clients;
+    guint timer; /* looks after silent clients while there are any */
 };
 
-typedef struct {
-    Waiter waiter; /* first */
-    Control *control;
-    GSocketConnection *connection;
-    GCancellable *reading;
-    char line[MAX_LINE];
-    gsize have;
-    GString *reply;
-    GList link;
-} Client;
+static void update_sources(ControlClient *client);
 
-/* ---- where ---- */
-
-/* The directory of the sockets; made if need be, and refused when others could reach into it. */
-static char *socket_directory(GError **error)
+GQueue *control_clients(Control *control)
 {
-    const char *runtime = g_getenv("XDG_RUNTIME_DIR");
-    g_autofree char *directory = runtime && *runtime == '/'
-                                     ? g_build_filename(runtime, "mailfs", NULL)
-                                     : g_strdup_printf("/tmp/mailfs-%u", (unsigned)getuid());
-    struct stat info;
-    if (mkdir(directory, 0700) != 0 && errno != EEXIST) {
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG, "%s cannot be made: %s", directory,
-                    g_strerror(errno));
-        return NULL;
-    }
-    if (lstat(directory, &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != getuid() ||
-        (info.st_mode & 077)) {
-        g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                    "%s must be a directory of yours that nobody else may enter (chmod 700)",
-                    directory);
-        return NULL;
-    }
-    return g_steal_pointer(&directory);
+    return &control->clients;
 }
 
-static char *socket_path(const char *directory, const char *mountpoint)
+/* ---- answers ---- */
+
+gsize control_client_queued(const ControlClient *client)
 {
-    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, mountpoint, -1);
-    hash[16] = '\0'; /* short: so must the whole path be */
-    g_autofree char *name = g_strconcat(hash, ".sock", NULL);
-    return g_build_filename(directory, name, NULL);
+    return client->queue->len;
 }
 
-/* ---- the daemon's side ---- */
+void control_client_print(ControlClient *client, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_string_append_vprintf(client->queue, format, arguments);
+    va_end(arguments);
+    g_string_append_c(client->queue, '\n');
+    update_sources(client);
+}
 
-static void client_free(Client *client)
+void control_client_end(ControlClient *client, const GError *error)
+{
+    waiter_cancel(&client->waiter);
+    client->ending = TRUE;
+    if (error)
+        control_client_print(client, "failed: %s", error->message);
+    else
+        control_client_print(client, "ok");
+}
+
+static void end_with(ControlClient *client, MailError code, const char *why)
+{
+    g_autoptr(GError) error = g_error_new_literal(MAIL_ERROR, code, why);
+    control_client_end(client, error);
+}
+
+static void client_free(ControlClient *client)
 {
     g_queue_unlink(&client->control->clients, &client->link);
     waiter_cancel(&client->waiter);
-    g_object_unref(client->connection);
-    g_object_unref(client->reading);
-    g_string_free(client->reply, TRUE);
+    if (client->state && client->command->free_state)
+        client->command->free_state(client->state);
+    g_clear_handle_id(&client->in_source, g_source_remove);
+    g_clear_handle_id(&client->out_source, g_source_remove);
+    g_socket_close(client->socket, NULL);
+    g_object_unref(client->socket);
+    control_lines_clear(&client->lines);
+    g_string_free(client->queue, TRUE);
+    g_free(client->argument);
     g_free(client);
 }
 
-static void written(GObject *source, GAsyncResult *result, gpointer data)
+/* ---- requests ---- */
+
+static void offer_argument(ControlClient *client, const GError *woken_by)
 {
-    g_output_stream_write_all_finish(G_OUTPUT_STREAM(source), result, NULL, NULL);
-    client_free(data);
+    if (client->command->argument(client, client->argument, woken_by))
+        g_clear_pointer(&client->argument, g_free);
 }
 
-static void answer(Client *client)
+static void complete(ControlClient *client)
 {
-    GOutputStream *output = g_io_stream_get_output_stream(G_IO_STREAM(client->connection));
-    g_output_stream_write_all_async(output, client->reply->str, client->reply->len,
-                                    G_PRIORITY_DEFAULT, NULL, written, client);
+    client->complete = TRUE;
+    client->command->run(client, NULL);
 }
 
-static void answer_status(Client *client)
+static void take_line(ControlClient *client, const char *line, gsize size)
 {
-    static const char *const names[COUNT_LAST] = {
-        "lookup",  "forget",      "getattr", "open",   "read",  "flush",   "release",
-        "opendir", "readdirplus", "unlink",  "statfs", "xattr", "refused", "other"};
-    Fs *fs = client->control->fs;
-    g_string_append_printf(client->reply, "mountpoint: %s\n", fs->config->mountpoint);
-    account_describe(fs->account, client->reply);
-    g_string_append_printf(client->reply, "waiting-requests: %u\n", fs->parked.length);
-    g_string_append_printf(client->reply, "kernel-inodes: %u\n", inodes_count(fs->inodes));
-    for (guint i = 0; i < COUNT_LAST; i++)
-        g_string_append_printf(client->reply, "kernel-%s: %" G_GUINT64_FORMAT "\n", names[i],
-                               fs->counts[i]);
-    g_string_append(client->reply, "ok\n");
-    answer(client);
-}
-
-static void answer_sync(Client *client, const GError *woken_by)
-{
-    g_autoptr(GError) error = NULL;
-    AccountReply reply = ACCOUNT_FAILED;
-    if (!woken_by)
-        reply = account_flush(client->control->fs->account, &client->waiter, &error);
-    if (reply == ACCOUNT_WAIT)
+    if (!client->command) {
+        client->command = strlen(line) == size ? control_command_find(line) : NULL;
+        if (!client->command)
+            end_with(client, MAIL_ERROR_UNSUPPORTED, "no such command");
+        else if (!client->command->takes_arguments)
+            complete(client);
         return;
-    if (reply == ACCOUNT_READY)
-        g_string_append(client->reply, "ok\n");
+    }
+    if (size == 0) {
+        complete(client);
+        return;
+    }
+    client->argument = control_unescape(line, size);
+    if (client->argument)
+        offer_argument(client, NULL);
     else
-        g_string_append_printf(client->reply, "failed: %s\n",
-                               (woken_by ? woken_by : error)->message);
-    answer(client);
+        end_with(client, MAIL_ERROR_PROTOCOL, "the request is malformed");
 }
 
-static void sync_woken(Waiter *waiter, const GError *error)
+/* Is more of the request wanted now? */
+static gboolean wants_lines(const ControlClient *client)
 {
-    answer_sync((Client *)waiter, error);
+    return !client->ending && !client->complete && !client->argument &&
+           client->queue->len < MAX_QUEUE;
 }
 
-static void obey(Client *client, const char *command)
+static void take_lines(ControlClient *client)
 {
-    if (strcmp(command, "status") == 0) {
-        answer_status(client);
-    } else if (strcmp(command, "sync") == 0) {
-        answer_sync(client, NULL);
+    while (wants_lines(client)) {
+        gsize size;
+        const char *line = control_lines_next(&client->lines, &size);
+        if (line) {
+            take_line(client, line, size);
+            continue;
+        }
+        if (control_lines_rest(&client->lines) >= CONTROL_MAX_LINE)
+            end_with(client, MAIL_ERROR_PROTOCOL,
+                     client->command ? "the request is malformed" : "no such command");
+        break;
+    }
+    update_sources(client);
+}
+
+static void woken(Waiter *waiter, const GError *error)
+{
+    ControlClient *client = (ControlClient *)waiter;
+    if (client->argument) {
+        offer_argument(client, error);
+        take_lines(client);
     } else {
-        g_string_append(client->reply, "failed: no such command\n");
-        answer(client);
+        client->command->run(client, error);
     }
 }
 
-static void read_more(Client *client);
+/* ---- bytes ---- */
 
-static void bytes_read(GObject *source, GAsyncResult *result, gpointer data)
+static gboolean would_block(const GError *error)
 {
-    Client *client = data;
-    gssize got = g_input_stream_read_finish(G_INPUT_STREAM(source), result, NULL);
-    if (got <= 0) {
+    return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+}
+
+static gboolean readable(gint fd, GIOCondition condition, gpointer data)
+{
+    ControlClient *client = data;
+    g_autoptr(GError) error = NULL;
+    char bytes[CONTROL_MAX_LINE];
+    gssize got = -1;
+    if (wants_lines(client))
+        got = g_socket_receive(client->socket, bytes, sizeof(bytes), NULL, &error);
+    if (would_block(error))
+        return G_SOURCE_CONTINUE;
+    if (got <= 0) { /* or the client hung up */
+        client->in_source = 0;
         client_free(client);
-        return;
+        return G_SOURCE_REMOVE;
     }
-    client->have += (gsize)got;
-    char *end = memchr(client->line, '\n', client->have);
-    if (!end && client->have < MAX_LINE) {
-        read_more(client);
-        return;
-    }
-    if (end)
-        *end = '\0';
-    obey(client, end ? client->line : "");
+    client->active = g_get_monotonic_time();
+    control_lines_add(&client->lines, bytes, (gsize)got);
+    guint source = client->in_source;
+    take_lines(client);
+    return client->in_source == source;
 }
 
-static void read_more(Client *client)
+static gboolean writable(gint fd, GIOCondition condition, gpointer data)
 {
-    GInputStream *input = g_io_stream_get_input_stream(G_IO_STREAM(client->connection));
-    g_input_stream_read_async(input, client->line + client->have, MAX_LINE - client->have,
-                              G_PRIORITY_DEFAULT, client->reading, bytes_read, client);
+    ControlClient *client = data;
+    g_autoptr(GError) error = NULL;
+    gssize sent =
+        g_socket_send(client->socket, client->queue->str, client->queue->len, NULL, &error);
+    if (would_block(error))
+        return G_SOURCE_CONTINUE;
+    if (sent > 0)
+        g_string_erase(client->queue, 0, sent);
+    if (sent < 0 || (client->ending && client->queue->len == 0)) {
+        client->out_source = 0;
+        client_free(client);
+        return G_SOURCE_REMOVE;
+    }
+    client->active = g_get_monotonic_time();
+    guint source = client->out_source;
+    if (client->queue->len == 0 && client->command->drained)
+        client->command->drained(client);
+    take_lines(client);
+    return client->out_source == source;
+}
+
+/* Reads when there is room for what comes, and else looks only whether the client is there. */
+static void update_sources(ControlClient *client)
+{
+    int fd = g_socket_get_fd(client->socket);
+    GIOCondition condition = G_IO_HUP | G_IO_ERR | (wants_lines(client) ? G_IO_IN : 0);
+    if (!client->in_source || client->in_condition != condition) {
+        g_clear_handle_id(&client->in_source, g_source_remove);
+        client->in_condition = condition;
+        client->in_source = g_unix_fd_add(fd, condition, readable, client);
+    }
+    if (client->queue->len == 0)
+        g_clear_handle_id(&client->out_source, g_source_remove);
+    else if (!client->out_source)
+        client->out_source = g_unix_fd_add(fd, G_IO_OUT, writable, client);
+}
+
+/* ---- clients ---- */
+
+/* Is it up to the client to do something? */
+static gboolean is_due(const ControlClient *client)
+{
+    if (client->ending || (!client->complete && !client->argument))
+        return TRUE;
+    return client->queue->len > 0 && !client->command->lasts;
+}
+
+static gboolean look(gpointer data)
+{
+    Control *control = data;
+    gint64 now = g_get_monotonic_time();
+    for (GList *item = control->clients.head; item;) {
+        ControlClient *client = item->data;
+        item = item->next;
+        if (is_due(client) && now - client->active > CLIENT_TIMEOUT)
+            client_free(client);
+    }
+    if (control->clients.length > 0)
+        return G_SOURCE_CONTINUE;
+    control->timer = 0;
+    return G_SOURCE_REMOVE;
 }
 
 static gboolean incoming(GSocketService *service, GSocketConnection *connection, GObject *source,
@@ -175,28 +247,24 @@ static gboolean incoming(GSocketService *service, GSocketConnection *connection,
     Control *control = data;
     if (control->clients.length >= MAX_CLIENTS)
         return TRUE; /* and so it is closed */
-    Client *client = g_new0(Client, 1);
-    client->waiter.wake = sync_woken;
+    ControlClient *client = g_new0(ControlClient, 1);
+    client->waiter.wake = woken;
+    client->fs = control->fs;
     client->control = control;
-    client->connection = g_object_ref(connection);
-    client->reading = g_cancellable_new();
-    client->reply = g_string_new(NULL);
+    client->socket = g_object_ref(g_socket_connection_get_socket(connection));
+    client->active = g_get_monotonic_time();
+    client->queue = g_string_new(NULL);
+    control_lines_init(&client->lines);
+    g_socket_set_blocking(client->socket, FALSE);
     client->link.data = client;
     g_queue_push_tail_link(&control->clients, &client->link);
-    g_socket_set_timeout(g_socket_connection_get_socket(connection), CLIENT_TIMEOUT);
-    read_more(client);
+    if (!control->timer)
+        control->timer = g_timeout_add_seconds(1, look, control);
+    update_sources(client);
     return TRUE;
 }
 
-/* NULL: the path is longer than the address of a socket can be. */
-static GSocketAddress *socket_address(const char *path, GError **error)
-{
-    if (strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path))
-        return g_unix_socket_address_new(path);
-    g_set_error(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                "%s is too long for a socket: set XDG_RUNTIME_DIR to a shorter path", path);
-    return NULL;
-}
+/* ---- the socket ---- */
 
 static gboolean listen_at(GSocketService *service, GSocketAddress *address, GError **error)
 {
@@ -212,11 +280,11 @@ static gboolean listen_at(GSocketService *service, GSocketAddress *address, GErr
 
 Control *control_new(Fs *fs, const char *mountpoint, GError **error)
 {
-    g_autofree char *directory = socket_directory(error);
+    g_autofree char *directory = control_socket_directory(error);
     if (!directory)
         return NULL;
-    g_autofree char *path = socket_path(directory, mountpoint);
-    g_autoptr(GSocketAddress) address = socket_address(path, error);
+    g_autofree char *path = control_socket_path(directory, mountpoint);
+    g_autoptr(GSocketAddress) address = control_socket_address(path, error);
     if (!address)
         return NULL;
     unlink(path); /* of a daemon that was killed: a living one would be mounted there */
@@ -241,6 +309,18 @@ void control_stop(Control *control)
     g_signal_handlers_disconnect_by_data(control->service, control);
     g_clear_object(&control->service);
     unlink(control->path);
+    for (GList *item = control->clients.head; item;) {
+        ControlClient *client = item->data;
+        item = item->next;
+        if (!client->command)
+            client_free(client);
+        else if (client->ending || client->command->at_end == CONTROL_END_LATER)
+            continue;
+        else if (client->complete && client->command->at_end == CONTROL_END_IS_OK)
+            control_client_end(client, NULL);
+        else
+            end_with(client, MAIL_ERROR_OFFLINE, "the mount ended");
+    }
 }
 
 void control_free(Control *control)
@@ -248,111 +328,17 @@ void control_free(Control *control)
     if (!control)
         return;
     control_stop(control);
-    g_autoptr(GError) ending = g_error_new_literal(MAIL_ERROR, MAIL_ERROR_OFFLINE,
-                                                   "the mount ended before the server had it all");
-    for (GList *item = control->clients.head; item;) {
-        Client *client = item->data;
-        item = item->next;
-        g_cancellable_cancel(client->reading);
-        if (!client->waiter.list)
-            continue;
-        waiter_cancel(&client->waiter);
-        answer_sync(client, ending);
+    for (GList *item = control->clients.head; item; item = item->next) {
+        ControlClient *client = item->data;
+        if (!client->ending)
+            end_with(client, MAIL_ERROR_OFFLINE, "the mount ended before the server had it all");
     }
-    while (control->clients.length > 0)
-        g_main_context_iteration(NULL, TRUE);
+    gint64 until = g_get_monotonic_time() + PATIENCE_AT_END;
+    while (control->clients.length > 0 && g_get_monotonic_time() < until)
+        g_main_context_iteration(NULL, TRUE); /* the timer wakes it */
+    while (control->clients.head)
+        client_free(control->clients.head->data);
+    g_clear_handle_id(&control->timer, g_source_remove);
     g_free(control->path);
     g_free(control);
-}
-
-/* ---- the command's side ---- */
-
-gboolean control_is_command(const char *word)
-{
-    return strcmp(word, "status") == 0 || strcmp(word, "sync") == 0;
-}
-
-static char *existing_socket(const char *directory, const char *at)
-{
-    g_autofree char *socket = socket_path(directory, at);
-    return g_file_test(socket, G_FILE_TEST_EXISTS) ? g_steal_pointer(&socket) : NULL;
-}
-
-/* The socket of the innermost mount that a path is in. Symbolic links are followed up to the first
- * mount only: beyond it, the question would go to a daemon that may not answer. */
-static char *find_socket(const char *path)
-{
-    g_autofree char *directory = socket_directory(NULL);
-    g_autofree char *whole = g_canonicalize_filename(path, NULL);
-    g_auto(GStrv) components = g_strsplit(whole, "/", -1);
-    g_autofree char *at = g_strdup("/");
-    char *found = NULL;
-    for (guint i = 0; directory && components[i]; i++) {
-        char *next = g_build_filename(at, components[i], NULL);
-        char *real = found ? NULL : realpath(next, NULL);
-        g_free(at);
-        at = g_strdup(real ? real : next);
-        free(real);
-        g_free(next);
-        char *socket = existing_socket(directory, at);
-        if (socket)
-            g_free(found);
-        found = socket ? socket : found;
-    }
-    return found;
-}
-
-static GSocketConnection *connect_to(const char *path, gboolean patient, GError **error)
-{
-    g_autoptr(GSocketClient) client = g_socket_client_new();
-    g_autoptr(GSocketAddress) address = socket_address(path, error);
-    if (!address)
-        return NULL;
-    g_socket_client_set_timeout(client, patient ? 0 : CLIENT_TIMEOUT);
-    return g_socket_client_connect(client, G_SOCKET_CONNECTABLE(address), NULL, error);
-}
-
-/* Prints what comes until the last line; returns the exit status. */
-static int print_reply(GDataInputStream *input)
-{
-    for (;;) {
-        g_autoptr(GError) error = NULL;
-        g_autofree char *line = g_data_input_stream_read_line(input, NULL, NULL, &error);
-        if (!line) {
-            fprintf(stderr, "mailfs: the daemon %s\n",
-                    g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)
-                        ? "does not answer"
-                        : "went away without an answer");
-            return 1;
-        }
-        if (strcmp(line, "ok") == 0)
-            return 0;
-        if (g_str_has_prefix(line, "failed: ")) {
-            fprintf(stderr, "mailfs: %s\n", line + strlen("failed: "));
-            return 1;
-        }
-        printf("%s\n", line);
-    }
-}
-
-int control_command(const char *command, const char *path)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *socket = find_socket(path);
-    gboolean patient = strcmp(command, "sync") == 0;
-    g_autoptr(GSocketConnection) connection = socket ? connect_to(socket, patient, &error) : NULL;
-    if (!connection) {
-        fprintf(stderr, "mailfs: nothing of yours is mounted at %s%s%s\n", path, error ? ": " : "",
-                error ? error->message : "");
-        return 1;
-    }
-    g_autofree char *line = g_strconcat(command, "\n", NULL);
-    GOutputStream *output = g_io_stream_get_output_stream(G_IO_STREAM(connection));
-    g_autoptr(GDataInputStream) input =
-        g_data_input_stream_new(g_io_stream_get_input_stream(G_IO_STREAM(connection)));
-    if (!g_output_stream_write_all(output, line, strlen(line), NULL, NULL, &error)) {
-        fprintf(stderr, "mailfs: %s\n", error->message);
-        return 1;
-    }
-    return print_reply(input);
 }

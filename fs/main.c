@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "command.h"
 #include "config.h"
-#include "control.h"
 #include "credentials.h"
 #include "imap-session.h"
 #include "log.h"
@@ -198,12 +198,8 @@ int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
     open_standard_files();
-    if (argc > 1 && control_is_command(argv[1])) {
-        if (argc == 3)
-            return control_command(argv[1], argv[2]);
-        fprintf(stderr, "usage: mailfs %s MOUNTPOINT\n", argv[1]);
-        return 2;
-    }
+    if (argc > 1 && command_is_one(argv[1]))
+        return command_run(argc - 1, argv + 1);
     g_autoptr(GError) error = NULL;
     g_autoptr(Config) config = config_parse(argc, argv, &error);
     if (!config) {

@@ -1,0 +1,76 @@
+#include "command.h"
+
+#include <gio/gio.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "conversation.h"
+#include "place.h"
+
+#define PATIENCE 10 /* seconds, for an answer that needs no server */
+
+typedef struct Command {
+    const char *name;
+    const char *arguments; /* for the usage line */
+    int (*run)(const struct Command *command, int argc, char **argv);
+} Command;
+
+static int usage(const Command *command)
+{
+    fprintf(stderr, "usage: mailfs %s %s\n", command->name, command->arguments);
+    return 2;
+}
+
+static int nothing_at(const char *path, const GError *error)
+{
+    fprintf(stderr, "mailfs: nothing of yours is mounted at %s%s%s\n", path, error ? ": " : "",
+            error ? error->message : "");
+    return 1;
+}
+
+static void print_line(char *line, gpointer data)
+{
+    puts(line);
+}
+
+/* A command of one argument, a mount point or anything below it. */
+static int run_plain(const Command *command, int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    if (argc != 2 || argv[1][0] == '-')
+        return usage(command);
+    g_autoptr(Place) place = place_find(argv[1]);
+    if (!place)
+        return nothing_at(argv[1], NULL);
+    Conversation how = {.line = print_line,
+                        .patience = strcmp(command->name, "status") == 0 ? PATIENCE : 0};
+    if (converse(place->socket, command->name, &how, &error))
+        return 0;
+    if (error->domain == G_IO_ERROR)
+        return nothing_at(argv[1], error);
+    fprintf(stderr, "mailfs: %s\n", error->message);
+    return 1;
+}
+
+static const Command *find(const char *name)
+{
+    static const Command commands[] = {
+        {"status", "MOUNTPOINT", run_plain},
+        {"sync", "MOUNTPOINT", run_plain},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+gboolean command_is_one(const char *word)
+{
+    return find(word) != NULL;
+}
+
+int command_run(int argc, char **argv)
+{
+    const Command *command = find(argv[0]);
+    return command->run(command, argc, argv);
+}

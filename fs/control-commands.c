@@ -1,0 +1,44 @@
+/* What the daemon does when it is told `status` or `sync`. */
+#include "control-private.h"
+
+#include <string.h>
+
+static void status_run(ControlClient *client, const GError *woken_by)
+{
+    static const char *const names[COUNT_LAST] = {
+        "lookup",  "forget",      "getattr", "open",   "read",  "flush",   "release",
+        "opendir", "readdirplus", "unlink",  "statfs", "xattr", "refused", "other"};
+    Fs *fs = client->fs;
+    g_autoptr(GString) text = g_string_new(NULL);
+    account_describe(fs->account, text);
+    control_client_print(client, "mountpoint: %s", fs->config->mountpoint);
+    g_string_truncate(text, text->len - 1); /* each line of it has its end */
+    control_client_print(client, "%s", text->str);
+    control_client_print(client, "waiting-requests: %u", fs->parked.length);
+    control_client_print(client, "kernel-inodes: %u", inodes_count(fs->inodes));
+    for (guint i = 0; i < COUNT_LAST; i++)
+        control_client_print(client, "kernel-%s: %" G_GUINT64_FORMAT, names[i], fs->counts[i]);
+    control_client_end(client, NULL);
+}
+
+static void sync_run(ControlClient *client, const GError *woken_by)
+{
+    g_autoptr(GError) error = NULL;
+    AccountReply reply = ACCOUNT_FAILED;
+    if (!woken_by)
+        reply = account_flush(client->fs->account, &client->waiter, &error);
+    if (reply != ACCOUNT_WAIT)
+        control_client_end(client, woken_by ? woken_by : error);
+}
+
+const ControlCommand *control_command_find(const char *name)
+{
+    static const ControlCommand commands[] = {
+        {.name = "status", .run = status_run},
+        {.name = "sync", .lasts = TRUE, .at_end = CONTROL_END_LATER, .run = sync_run},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}

@@ -1,0 +1,59 @@
+/* control-private.h: between the clients of the control socket and the commands that they give. */
+#pragma once
+
+#include "control-wire.h"
+#include "control.h"
+
+typedef struct ControlClient ControlClient;
+
+/* What becomes of a command that is under way when the mount ends. */
+typedef enum {
+    CONTROL_END_FAILS,
+    CONTROL_END_IS_OK,
+    CONTROL_END_LATER, /* it waits on while what is pending is sent, and fails after that */
+} ControlAtEnd;
+
+typedef struct {
+    const char *name;
+    gboolean takes_arguments;
+    gboolean lasts; /* its client may be silent, and need not read, for as long as it likes */
+    ControlAtEnd at_end;
+    /* An argument. FALSE: client->waiter is on some list, and the argument comes again once that
+     * woke, with the error that it woke with. Nothing more of the request is read meanwhile. */
+    gboolean (*argument)(ControlClient *client, const char *text, const GError *woken_by);
+    /* The request is complete, or the waiter woke: calls control_client_end(), now or later. */
+    void (*run)(ControlClient *client, const GError *woken_by);
+    /* What was printed has all been sent. May be NULL. */
+    void (*drained)(ControlClient *client);
+    /* Of client->state, which is not NULL. May be NULL. */
+    GDestroyNotify free_state;
+} ControlCommand;
+
+struct ControlClient {
+    Waiter waiter; /* first: what wakes it hands back this address */
+    Fs *fs;
+    const ControlCommand *command; /* NULL before the first line */
+    gpointer state;                /* the command's own */
+    /* The rest is control.c's. */
+    Control *control;
+    GSocket *socket;
+    guint in_source, out_source;
+    GIOCondition in_condition;
+    ControlLines lines;
+    char *argument; /* one that the command could not take yet */
+    GString *queue; /* to be sent */
+    gint64 active;  /* monotonic: when bytes went either way */
+    gboolean complete, ending;
+    GList link;
+};
+
+/* Queues a line of the answer (the format has no line end). */
+void control_client_print(ControlClient *client, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* The answer's last line; the client goes once all is sent. */
+void control_client_end(ControlClient *client, const GError *error);
+/* Bytes that wait to be sent. */
+gsize control_client_queued(const ControlClient *client);
+GQueue *control_clients(Control *control); /* of ControlClient */
+
+/* control-commands.c: NULL: there is none of that name. */
+const ControlCommand *control_command_find(const char *name);
