@@ -129,8 +129,9 @@ static gboolean open_cache(Account *account, GError **error)
 Account *account_new(const AccountConfig *config, Secret *secret, const AccountFuncs *funcs,
                      gpointer data, GError **error)
 {
-    static const RemoteFuncs remote_funcs = {remote_changed_state, remote_changed_mailbox,
-                                             remote_wants_secret};
+    static const RemoteFuncs remote_funcs = {.state = remote_changed_state,
+                                             .changed = remote_changed_mailbox,
+                                             .renew = remote_wants_secret};
     mime_init();
     Account *account = g_new0(Account, 1);
     account->config = *config;

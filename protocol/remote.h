@@ -26,6 +26,8 @@ typedef enum {
 /* What the server is able to do; known once online. */
 typedef struct {
     gboolean uidplus, move, condstore, qresync, special_use, list_status, esearch, compress;
+    gboolean whole_bodies; /* bodies come only whole: RemoteFetch.window is refused */
+    gboolean local_flags;  /* the server keeps no flags, and needs none to remove a message */
 } RemoteFeatures;
 
 typedef struct {
@@ -41,6 +43,7 @@ typedef struct {
     guint connections;  /* at most this many at a time */
     gboolean read_only; /* EXAMINE rather than SELECT */
     gboolean compress;  /* DEFLATE, where the server offers it */
+    guint idle;         /* POP3: seconds after which a session that does nothing ends */
 } RemoteConfig;
 
 typedef struct {
@@ -51,6 +54,11 @@ typedef struct {
     /* A token was refused: get another and hand it to remote_set_secret(), or NULL if there is
      * none; jobs wait for that call. May be NULL. */
     void (*renew)(gpointer data);
+    /* For servers that have no uids but names of their own for messages: gives each of the `count`
+     * names (any text, no two alike) the uid that it had before, or one that no name ever had, and
+     * keeps that durably. FALSE, with an error, when it cannot be kept. */
+    gboolean (*identify)(const char *const *names, guint count, MailUid *uids, gpointer data,
+                         GError **error);
 } RemoteFuncs;
 
 typedef void (*RemoteDone)(const GError *error, gpointer data);
@@ -71,6 +79,8 @@ typedef struct {
 } RemoteListFuncs;
 
 /* ---- sync ---- */
+
+#define REMOTE_DATE_UNKNOWN G_MININT64
 
 typedef struct {
     const char *mailbox;
@@ -96,7 +106,7 @@ typedef struct {
     guint32 flags;
     const char *const *keywords; /* NULL-terminated */
     guint64 size;
-    gint64 date;
+    gint64 date;        /* INTERNALDATE, seconds UTC; REMOTE_DATE_UNKNOWN: the header tells */
     const char *header; /* the raw fields, or NULL */
     gsize header_size;
 } RemoteMessage;
@@ -121,6 +131,8 @@ typedef struct {
 
 /* ---- fetch ---- */
 
+#define REMOTE_SIZE_UNKNOWN G_MAXUINT64
+
 typedef struct {
     const char *mailbox;
     MailUidValidity uidvalidity;
@@ -130,8 +142,8 @@ typedef struct {
 } RemoteFetch;
 
 typedef struct {
-    /* A body (or the window of one) of `size` bytes comes; uid is 0 if the server names it only
-     * afterwards. A second begin for the same uid starts it over. FALSE: not wanted. */
+    /* A body (or the window of one) of `size` bytes comes (REMOTE_SIZE_UNKNOWN: as many as come
+     * before its end); uid is 0 if the server names it only afterwards. A second begin for the same uid starts it over. FALSE: not wanted. */
     gboolean (*begin)(MailUid uid, guint64 size, gpointer data);
     void (*bytes)(const guint8 *bytes, gsize size, gpointer data);
     /* The body begun last is complete, and belongs to uid. */

@@ -37,7 +37,8 @@ static void on_renew(gpointer data)
 
 void client_start(Client *client)
 {
-    static const RemoteFuncs funcs = {on_state, on_changed, on_renew};
+    static const RemoteFuncs funcs = {
+        .state = on_state, .changed = on_changed, .renew = on_renew};
     client->transcript = transcript_new(client->scripts);
     RemoteConfig config = transcript_config(client->transcript);
     config.connections = MAX(1, client->config.connections);

@@ -116,7 +116,7 @@ static void on_done(const GError *error, MailModSeq modseq, gpointer data)
 
 static void client_start(Client *client)
 {
-    static const RemoteFuncs funcs = {on_state, on_changed, NULL};
+    static const RemoteFuncs funcs = {.state = on_state, .changed = on_changed};
     client->transcript = transcript_new(client->scripts);
     client->known = mail_uid_set_new();
     client->told = g_string_new(NULL);

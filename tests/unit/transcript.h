@@ -7,7 +7,8 @@
  *   @ n       waits until n connections were made
  *   .         closes the connection
  *
- * After its last line the server waits for the other side to close, which may say LOGOUT first. */
+ * After its last line the server waits for the other side to close, which may say LOGOUT
+ * or QUIT first. */
 #pragma once
 
 #include "remote.h"

@@ -1,0 +1,58 @@
+/* pop3-session-private.h: what pop3-session.c and pop3-login.c share. */
+#pragma once
+
+#include "pop3-session.h"
+#include "sasl.h"
+
+typedef enum {
+    POP3_LOGIN_GREETING,
+    POP3_LOGIN_CAPA_PLAIN, /* what is said before TLS is not believed after it */
+    POP3_LOGIN_STLS,
+    POP3_LOGIN_HANDSHAKE,
+    POP3_LOGIN_CAPA,
+    POP3_LOGIN_AUTHENTICATE,
+    POP3_LOGIN_CAPA_AGAIN, /* servers may offer other things after it, RFC 2449 section 5 */
+    POP3_LOGIN_DONE,
+} Pop3LoginState;
+
+typedef struct {
+    char *command; /* wiped once sent */
+    Pop3Shape shape;
+    const Pop3CommandFuncs *funcs;
+    gpointer data;
+    gint64 sent;
+} Pop3Pending;
+
+struct Pop3Session {
+    const RemoteConfig *config;
+    const Secret *secret;
+    const Pop3SessionFuncs *funcs;
+    gpointer data;
+
+    Stream *stream;
+    Pop3Scan *scan;
+    GQueue unsent, waiting; /* of Pop3Pending; the head of `waiting` is being answered */
+    gboolean wanted;        /* the bytes of the message that is being received */
+    guint timer;
+    guint fail_source;
+    GError *error;
+    gint64 created, opened;
+    guint nesting; /* > 0 while one of our callbacks runs: free waits for it */
+    gboolean freed;
+
+    Pop3LoginState login;
+    gboolean layer_changed; /* TLS begins with the next byte */
+    gboolean has_capa;
+    char *timestamp; /* of the greeting, for APOP; or NULL */
+    Pop3Capabilities *capabilities;
+    Sasl *sasl;
+    gboolean sasl_started;
+    char *mechanism;
+};
+
+/* In pop3-session.c. */
+void pop3_session_fail_protocol(Pop3Session *session, const char *what);
+
+/* In pop3-login.c. */
+void pop3_login_ready(Pop3Session *session); /* the stream is up */
+void pop3_login_greeting(Pop3Session *session, const Pop3Reply *reply);
