@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 from support.dovecot import Dovecot
+from support.mounting import wait_until
 
 RAW = b"Subject: x\r\n\r\nhello\r\n"
 
@@ -71,7 +72,7 @@ def test_nothing_is_left():
         pid, directory = server.pid, server.directory
         assert client.uids() == []
         assert len(processes_of_session(pid)) > 2  # the master, a login process, a session
-    assert processes_of_session(pid) == []
+    wait_until(lambda: processes_of_session(pid) == [], what="the end of every process")
     assert not directory.exists()
 
 

@@ -78,7 +78,7 @@ def test_silent_clients_are_bounded_and_do_not_last(mail, connect):
     time.sleep(0.5)
     assert len(os.listdir(f"/proc/{mail.pid}/fd")) < before + 50
     assert (mail.path / "INBOX/1.eml").read_bytes() == RAW
-    wait_until(lambda: len(os.listdir(f"/proc/{mail.pid}/fd")) <= before + 5, timeout=20,
+    wait_until(lambda: len(os.listdir(f"/proc/{mail.pid}/fd")) <= before + 5,
                what="an end of the silent clients")
     assert mail.status()["state"] == "online"
     assert clients

@@ -46,7 +46,7 @@ def test_inside_the_trash_it_expunges(filled, mount):
     mail = mount(filled)
     mail.shell("rm INBOX/*.3.eml")
     mail.sync()
-    wait_until(lambda: mail.names("Trash"), timeout=15, what="the message's arrival in Trash")
+    wait_until(lambda: mail.names("Trash"), what="the message's arrival in Trash")
     mail.shell("rm Trash/*.eml")
     mail.sync()
     assert bodies(filled, "Trash") == []

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from support.account import Account
@@ -117,9 +116,7 @@ def test_status(filled, mount):
 
 def test_sync_with_nothing_to_do(filled, mount):
     mail = mount(filled)
-    start = time.monotonic()
     mail.sync()
-    assert time.monotonic() - start < 5
 
 
 # ---- transports and logins ----

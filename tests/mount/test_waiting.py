@@ -83,8 +83,8 @@ READ = f"import os; data = open('INBOX/{SMALL + 1}.eml', 'rb').read()"
 def test_cat_can_be_ended(mail, number):
     cat = start(mail, "cat", f"INBOX/{SMALL + 1}.eml")
     cat.send_signal(number)
-    assert cat.wait(2) == -number
-    wait_until(lambda: waiting(mail) == 0, timeout=2, what="the end of its request")
+    assert cat.wait(30) == -number
+    wait_until(lambda: waiting(mail) == 0, what="the end of its request")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -92,7 +92,7 @@ def test_ls_can_be_ended(mail, number):
     """Opening a directory is no READ: the kernel waits for our answer even after SIGKILL."""
     ls = start(mail, "ls", "Frozen")
     ls.send_signal(number)
-    assert ls.wait(2) == -number
+    assert ls.wait(30) == -number
 
 
 def test_a_caught_interrupt_ends_the_call(mail):
@@ -100,14 +100,14 @@ def test_a_caught_interrupt_ends_the_call(mail):
                                   " os.read(fd, 1 << 20)\nexcept KeyboardInterrupt: raise "
                                   "SystemExit(7)" % (SMALL + 1)))
     program.send_signal(signal.SIGINT)
-    assert program.wait(2) == 7
+    assert program.wait(30) == 7
 
 
 def test_an_alarm_ends_the_call(mail):
     program = start(mail, *python(
         "import signal\ndef ring(*_): raise SystemExit(8)\nsignal.signal(signal.SIGALRM, ring)\n"
-        "signal.alarm(2)\n" + READ))
-    assert program.wait(5) == 8
+        "signal.alarm(5)\n" + READ))
+    assert program.wait(30) == 8
 
 
 def test_other_caught_signals_do_not_end_the_call(mail, server):
@@ -121,7 +121,7 @@ def test_other_caught_signals_do_not_end_the_call(mail, server):
         time.sleep(0.005)
     assert program.poll() is None
     server.resume()
-    output, _ = program.communicate(timeout=20)
+    output, _ = program.communicate(timeout=60)
     assert int(output) == len(BIG)
 
 
@@ -131,9 +131,9 @@ def test_the_others_wait_on(mail, server):
     second = subprocess.Popen(["cksum"], stdin=open(mail.path / f"INBOX/{SMALL + 1}.eml", "rb"),
                               stdout=subprocess.PIPE)
     first.kill()
-    first.wait(2)
+    first.wait(30)
     server.resume()
-    output, _ = second.communicate(timeout=20)
+    output, _ = second.communicate(timeout=60)
     assert output.split()[1] == str(len(BIG)).encode()
 
 
@@ -143,8 +143,8 @@ def test_the_others_wait_on(mail, server):
 def test_the_mount_ends_while_somebody_waits(mail, number):
     program = start(mail, *python(f"try:\n {READ}\nexcept OSError as e: raise SystemExit(e.errno)"))
     os.kill(mail.pid, number)
-    assert program.wait(5) in (errno.ENETUNREACH, errno.ENOTCONN, errno.ECONNABORTED, errno.EIO)
-    mail.await_exit(5)
+    assert program.wait(30) in (errno.ENETUNREACH, errno.ENOTCONN, errno.ECONNABORTED, errno.EIO)
+    mail.await_exit()
     assert not os.path.ismount(mail.path)
 
 
@@ -167,8 +167,8 @@ def test_the_mount_ends_while_the_kernel_is_being_told(server, home):
     program = start(mail, *python(f"try:\n {READ}\nexcept OSError as e: raise SystemExit(e.errno)"))
     time.sleep(1.5)
     os.kill(mail.pid, signal.SIGTERM)
-    assert program.wait(5) > 0
-    mail.await_exit(5)
+    assert program.wait(30) > 0
+    mail.await_exit()
     server.resume()
 
 
@@ -176,9 +176,9 @@ def test_a_lazily_unmounted_mount_serves_its_last_reader(mail, server):
     program = start(mail, "cat", f"INBOX/{SMALL + 1}.eml")
     subprocess.run(["fusermount3", "-uz", mail.path], check=True, timeout=10)
     server.resume()
-    output, _ = program.communicate(timeout=20)
+    output, _ = program.communicate(timeout=60)
     assert output == BIG
-    mail.await_exit(10)
+    mail.await_exit()
 
 
 # ---- ending twice ----
@@ -202,7 +202,7 @@ def test_a_second_signal_ends_it_at_once(deaf, home):
     assert mail.alive(), "it does not even try to send what is pending"
     assert not os.path.ismount(mail.path)
     os.kill(mail.pid, signal.SIGTERM)
-    mail.await_exit(3)
+    mail.await_exit()
 
 
 def test_a_known_listing_does_not_wait_long(server, home):
