@@ -1,5 +1,7 @@
 #include "bodies-private.h"
 
+#include "fault.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -117,8 +119,11 @@ static gboolean move_into_place(BodyPart *part, MailUid uid)
     part_name(from, part->serial);
     bodies_name(to, uid);
     int directory = bodies_folder_fd(part->bodies, part->folder, FALSE);
-    return ftruncate(part->fd, (off_t)part->frontier) == 0 && directory >= 0 &&
-           renameat(directory, from, directory, to) == 0;
+    fault_point("body-rename");
+    gboolean moved = ftruncate(part->fd, (off_t)part->frontier) == 0 && directory >= 0 &&
+                     renameat(directory, from, directory, to) == 0;
+    fault_point("body-renamed");
+    return moved;
 }
 
 gboolean bodies_part_complete(BodyPart *part, MailUid uid, GError **error)

@@ -1,5 +1,7 @@
 #include "index-private.h"
 
+#include "fault.h"
+
 /* Names and keywords are what a server sent: bytes, stored as text without being looked at. A
  * folder's row number goes into 26 bits of an inode number. */
 static const char first_schema[] =
@@ -343,6 +345,7 @@ gboolean index_add_change(Index *index, IndexChange *change, GError **error)
     if (!index_run(index, statement, error))
         return FALSE;
     change->id = sqlite3_last_insert_rowid(index->db);
+    fault_point("journal-write");
     return TRUE;
 }
 

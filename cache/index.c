@@ -1,5 +1,7 @@
 #include "index-private.h"
 
+#include "fault.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -84,6 +86,7 @@ gboolean index_run(Index *index, sqlite3_stmt *statement, GError **error)
     gboolean done = sqlite3_step(statement) == SQLITE_DONE;
     if (!done)
         index_fail(index, error);
+    fault_point_of("sql", sqlite3_sql(statement), strlen(sqlite3_sql(statement)));
     rewind_statement(statement);
     return done;
 }

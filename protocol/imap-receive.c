@@ -2,6 +2,8 @@
  * them, bodies to those that want them. */
 #include "imap-session-private.h"
 
+#include "fault.h"
+
 #include <string.h>
 
 /* A literal that is no body is kept up to this size; a larger one passes unseen. */
@@ -143,6 +145,13 @@ static ImapPending *take_waiting(ImapSession *session, const char *tag)
     return NULL;
 }
 
+static void reply_point(const char *name, const ImapPending *pending)
+{
+    gsize size = 0;
+    const char *text = imap_command_chunk(pending->command, 0, &size);
+    fault_point_of(name, text, size);
+}
+
 static void handle_tagged(ImapSession *session, const ImapReply *reply)
 {
     ImapPending *pending = take_waiting(session, reply->tag);
@@ -160,7 +169,9 @@ static void handle_tagged(ImapSession *session, const ImapReply *reply)
         imap_login_capabilities(session, reply->values);
     if (pending->select)
         finish_select(session, reply);
+    reply_point("reply", pending);
     pending->funcs->done(session, reply, pending->data);
+    reply_point("replied", pending);
     imap_pending_free(pending);
     if (session->freed || session->error)
         return;

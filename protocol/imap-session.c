@@ -1,5 +1,7 @@
 #include "imap-session-private.h"
 
+#include "fault.h"
+
 #include <string.h>
 
 /* A server that says nothing for so long while a command waits is taken for gone. */
@@ -115,6 +117,7 @@ gboolean imap_session_write_chunk(ImapSession *session, ImapPending *pending)
     if (pending->next_chunk == 0) {
         if (imap_session_debug)
             log_command(session, pending);
+        fault_point_of("send", chunk, size);
         stream_write(session->stream, pending->tag, strlen(pending->tag));
         stream_write(session->stream, " ", 1);
     }

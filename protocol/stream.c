@@ -2,6 +2,7 @@
  * a single GSource runs: when the socket is ready, or when some function asked for a turn by
  * wake(). So none comes from within the caller's own call, and each finds the stream in order. */
 #include "stream.h"
+#include "fault.h"
 #include "stream-layers.h"
 #include "stream-transport.h"
 
@@ -122,8 +123,11 @@ static void stream_unref(Stream *stream)
 static void flush(Stream *stream)
 {
     GError *error = NULL;
+    gsize queued = stream_queued(stream);
     if (!stream_layers_flush(&stream->layers, stream->state == STATE_OPEN, &error))
         fail(stream, error);
+    if (queued > 0 && stream_queued(stream) == 0)
+        fault_point("sent");
 }
 
 /* What is queued goes out by the layers there are now, before one is added. */
