@@ -218,6 +218,12 @@ static void command_done(const GError *error, gpointer data)
         group_advance(group, STATE_MARKED);
 }
 
+/* Where the messages are in the target, the next listing tells. */
+static void moved_done(const RemoteMoved *moved, const GError *error, gpointer data)
+{
+    command_done(error, data);
+}
+
 static void group_step(Group *group)
 {
     Remote *remote = group->journal->account->remote;
@@ -234,9 +240,9 @@ static void group_step(Group *group)
     else if (group->kind != INDEX_CHANGE_TRASH || group->state == STATE_COPIED)
         group->job = remote_store(remote, &what, command_done, group);
     else if (remote_features(remote)->move)
-        group->job = remote_move(remote, &what, group->target_name, command_done, group);
+        group->job = remote_move(remote, &what, group->target_name, moved_done, group);
     else
-        group->job = remote_copy(remote, &what, group->target_name, command_done, group);
+        group->job = remote_copy(remote, &what, group->target_name, moved_done, group);
 }
 
 static gboolean group_takes(const Group *group, const Change *change)

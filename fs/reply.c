@@ -36,6 +36,10 @@ int reply_errno(const GError *error)
         return EINTR;
     case MAIL_ERROR_DISK:
         return ENOSPC;
+    case MAIL_ERROR_NOT_EMPTY:
+        return ENOTEMPTY;
+    case MAIL_ERROR_INVALID:
+        return EINVAL;
     case MAIL_ERROR_REFUSED:
     case MAIL_ERROR_CONFIG:
         return EIO;

@@ -17,5 +17,5 @@ void fault_point(const char *name);
 void fault_point_of(const char *name, const char *text, gsize size);
 #else
 #define fault_point(name) ((void)0)
-#define fault_point_of(name, text, size) ((void)0)
+#define fault_point_of(name, text, size) ((void)(text), (void)(size))
 #endif

@@ -1,14 +1,20 @@
 #include "imap-command.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_QUOTED 1000
 #define MAX_MINUS 4096 /* RFC 7888 section 5 */
+/* Of a file: from here on a round trip costs little beside what a refusal saves. */
+#define MAX_PLUS_FILE (64 * 1024)
 
 /* Not a GString: what it outgrows would be left in memory, and may be a password. */
 typedef struct {
     char *bytes;
     gsize size, capacity;
+    gboolean waits;
+    int fd; /* -1: bytes */
+    guint64 file_size;
 } Chunk;
 
 struct ImapCommand {
@@ -19,23 +25,27 @@ struct ImapCommand {
 static void clear_chunk(gpointer data)
 {
     Chunk *chunk = data;
+    if (chunk->fd >= 0)
+        close(chunk->fd);
     if (!chunk->bytes)
         return;
     explicit_bzero(chunk->bytes, chunk->capacity);
     g_free(chunk->bytes);
 }
 
-static void add_chunk(ImapCommand *command)
+static Chunk *add_chunk(ImapCommand *command, gboolean waits)
 {
-    Chunk chunk = {0};
+    Chunk chunk = {.waits = waits, .fd = -1};
     g_array_append_val(command->chunks, chunk);
+    return &g_array_index(command->chunks, Chunk, command->chunks->len - 1);
 }
 
 static void append(ImapCommand *command, const char *bytes, gsize size)
 {
     Chunk *chunk = &g_array_index(command->chunks, Chunk, command->chunks->len - 1);
     if (size > chunk->capacity - chunk->size) {
-        Chunk larger = {.size = chunk->size, .capacity = 2 * (chunk->size + size) + 64};
+        Chunk larger = *chunk;
+        larger.capacity = 2 * (chunk->size + size) + 64;
         larger.bytes = g_malloc(larger.capacity);
         if (chunk->size > 0)
             memcpy(larger.bytes, chunk->bytes, chunk->size);
@@ -58,7 +68,7 @@ ImapCommand *imap_command_new(const char *name, ImapLiteralMode mode)
     command->mode = mode;
     command->chunks = g_array_new(FALSE, FALSE, sizeof(Chunk));
     g_array_set_clear_func(command->chunks, clear_chunk);
-    add_chunk(command);
+    add_chunk(command, FALSE);
     append_text(command, name);
     return command;
 }
@@ -118,17 +128,32 @@ static void append_quoted(ImapCommand *command, const char *text, gsize size)
     append(command, "\"", 1);
 }
 
-static void append_literal(ImapCommand *command, const char *text, gsize size)
+/* Returns whether the literal has to wait. */
+static gboolean announce(ImapCommand *command, guint64 size, guint64 max_plus)
 {
     gboolean sync = command->mode == IMAP_LITERAL_SYNC ||
-                    (command->mode == IMAP_LITERAL_MINUS && size > MAX_MINUS);
+                    (command->mode == IMAP_LITERAL_MINUS && size > MAX_MINUS) || size > max_plus;
     char announcement[32];
-    g_snprintf(announcement, sizeof(announcement), "{%" G_GSIZE_FORMAT "%s}\r\n", size,
+    g_snprintf(announcement, sizeof(announcement), "{%" G_GUINT64_FORMAT "%s}\r\n", size,
                sync ? "" : "+");
     append_text(command, announcement);
-    if (sync)
-        add_chunk(command);
+    return sync;
+}
+
+static void append_literal(ImapCommand *command, const char *text, gsize size)
+{
+    if (announce(command, size, G_MAXUINT64))
+        add_chunk(command, TRUE);
     append(command, text, size);
+}
+
+void imap_command_file(ImapCommand *command, int fd, guint64 size)
+{
+    append(command, " ", 1);
+    Chunk *chunk = add_chunk(command, announce(command, size, MAX_PLUS_FILE));
+    chunk->fd = fd;
+    chunk->file_size = size;
+    add_chunk(command, FALSE);
 }
 
 gboolean imap_command_string(ImapCommand *command, const char *text, gsize size)
@@ -203,6 +228,20 @@ const char *imap_command_chunk(const ImapCommand *command, guint index, gsize *s
     const Chunk *chunk = &g_array_index(command->chunks, Chunk, index);
     *size = chunk->size;
     return chunk->bytes;
+}
+
+gboolean imap_command_chunk_waits(const ImapCommand *command, guint index)
+{
+    g_return_val_if_fail(index < command->chunks->len, FALSE);
+    return g_array_index(command->chunks, Chunk, index).waits;
+}
+
+int imap_command_chunk_file(const ImapCommand *command, guint index, guint64 *size)
+{
+    g_return_val_if_fail(index < command->chunks->len, -1);
+    const Chunk *chunk = &g_array_index(command->chunks, Chunk, index);
+    *size = chunk->file_size;
+    return chunk->fd;
 }
 
 char *imap_sequence_set(const GArray *set, guint *at, gsize max_length)

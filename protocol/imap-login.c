@@ -37,6 +37,8 @@ static const struct {
     {"COMPRESS=DEFLATE", IMAP_CAP_COMPRESS},
     {"QUOTA", IMAP_CAP_QUOTA},
     {"UNSELECT", IMAP_CAP_UNSELECT},
+    {"MULTIAPPEND", IMAP_CAP_MULTIAPPEND},
+    {"ACL", IMAP_CAP_ACL},
 };
 
 /* A list of more than this is no list of capabilities. */

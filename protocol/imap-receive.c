@@ -25,9 +25,10 @@ static void apply_select_code(ImapSession *session, const ImapReply *reply)
     RemoteMailbox *info = &session->selected.info;
     if (reply->code == IMAP_CODE_UIDVALIDITY && reply->number <= G_MAXUINT32)
         info->uidvalidity = (MailUidValidity)reply->number;
-    else if (reply->code == IMAP_CODE_UIDNEXT && reply->number <= G_MAXUINT32)
+    else if (reply->code == IMAP_CODE_UIDNEXT && reply->number <= G_MAXUINT32) {
         info->uidnext = (MailUid)reply->number;
-    else if (reply->code == IMAP_CODE_HIGHESTMODSEQ)
+        imap_session_has_seen(session, info->uidnext > 0 ? info->uidnext - 1 : 0);
+    } else if (reply->code == IMAP_CODE_HIGHESTMODSEQ)
         info->modseq = reply->number;
     else if (reply->code == IMAP_CODE_NOMODSEQ)
         info->modseq = 0;
@@ -61,6 +62,8 @@ static gboolean apply_untagged(ImapSession *session, const ImapReply *reply)
                 MIN(session->selected.info.exists, mail_uid_set_count(reply->uids));
         return !reply->earlier;
     case IMAP_REPLY_FETCH:
+        if (session->selected.state == IMAP_SELECT_OK)
+            imap_session_has_seen(session, reply->fetch.uid);
         return reply->fetch.flags.present || !(reply->fetch.body || reply->fetch.body_streamed);
     case IMAP_REPLY_STATUS:
         if (reply->code == IMAP_CODE_CAPABILITY)
@@ -169,25 +172,27 @@ static void handle_tagged(ImapSession *session, const ImapReply *reply)
         imap_login_capabilities(session, reply->values);
     if (pending->select)
         finish_select(session, reply);
+    /* Refused within a literal that did not wait: the server takes what follows for its rest. */
+    gboolean rest = imap_send_is_awaited(pending);
+    if (rest)
+        session->leftover = pending;
     reply_point("reply", pending);
     pending->funcs->done(session, reply, pending->data);
     reply_point("replied", pending);
-    imap_pending_free(pending);
+    if (!rest)
+        imap_pending_free(pending);
     if (session->freed || session->error)
         return;
-    imap_session_flush(session);
+    imap_send_flush(session);
     if (g_queue_is_empty(&session->waiting))
         session->idle_since = g_get_monotonic_time();
 }
 
 static void handle_continue(ImapSession *session, const ImapReply *reply)
 {
-    ImapPending *last = g_queue_peek_tail(&session->waiting);
-    if (last && last->next_chunk < imap_command_chunks(last->command)) {
-        imap_session_write_chunk(session, last);
-        imap_session_flush(session);
+    if (imap_send_grant(session))
         return;
-    }
+    ImapPending *last = g_queue_peek_tail(&session->waiting);
     if (last && last->funcs->challenge) {
         last->funcs->challenge(session, reply->text, last->data);
         return;

@@ -210,25 +210,31 @@ static RemoteJob *remote_fetch_new(Remote *remote, const RemoteFetch *what,
 static RemoteJob *remote_store_new(Remote *remote, const RemoteStore *what, RemoteDone done,
                                    gpointer data)
 {
-    return submit(remote, imap_change_new(IMAP_CHANGE_STORE, what, NULL, done, data));
+    return submit(remote, imap_change_new(IMAP_CHANGE_STORE, what, NULL, done, NULL, data));
 }
 
 static RemoteJob *remote_copy_new(Remote *remote, const RemoteStore *what, const char *target,
-                                  RemoteDone done, gpointer data)
+                                  RemoteMovedDone done, gpointer data)
 {
-    return submit(remote, imap_change_new(IMAP_CHANGE_COPY, what, target, done, data));
+    return submit(remote, imap_change_new(IMAP_CHANGE_COPY, what, target, NULL, done, data));
 }
 
 static RemoteJob *remote_move_new(Remote *remote, const RemoteStore *what, const char *target,
-                                  RemoteDone done, gpointer data)
+                                  RemoteMovedDone done, gpointer data)
 {
-    return submit(remote, imap_change_new(IMAP_CHANGE_MOVE, what, target, done, data));
+    return submit(remote, imap_change_new(IMAP_CHANGE_MOVE, what, target, NULL, done, data));
 }
 
 static RemoteJob *remote_expunge_new(Remote *remote, const RemoteStore *what, RemoteDone done,
                                      gpointer data)
 {
-    return submit(remote, imap_change_new(IMAP_CHANGE_EXPUNGE, what, NULL, done, data));
+    return submit(remote, imap_change_new(IMAP_CHANGE_EXPUNGE, what, NULL, done, NULL, data));
+}
+
+static RemoteJob *remote_append_new(Remote *remote, const char *mailbox, const RemoteNew *messages,
+                                    guint count, RemoteAppended done, gpointer data)
+{
+    return submit(remote, imap_append_new(mailbox, messages, count, done, data));
 }
 
 static void remote_destroy(Remote *remote)
@@ -302,6 +308,12 @@ static void pool_changed_state(RemoteState state, const GError *error, gpointer 
             .list_status = (caps & IMAP_CAP_LIST_STATUS) != 0,
             .esearch = (caps & IMAP_CAP_ESEARCH) != 0,
             .compress = (caps & IMAP_CAP_COMPRESS) != 0,
+            .multiappend = (caps & IMAP_CAP_MULTIAPPEND) != 0,
+            .literal_plus = (caps & IMAP_CAP_LITERAL_PLUS) != 0,
+            .quota = (caps & IMAP_CAP_QUOTA) != 0,
+            .acl = (caps & IMAP_CAP_ACL) != 0,
+            .idle = (caps & IMAP_CAP_IDLE) != 0,
+            .notify = (caps & IMAP_CAP_NOTIFY) != 0,
         };
     }
     remote->funcs->state(state, error, remote->data);
@@ -339,6 +351,7 @@ Remote *imap_remote_new(const RemoteConfig *config, Secret *secret, const Remote
         .copy = remote_copy_new,
         .move = remote_move_new,
         .expunge = remote_expunge_new,
+        .append = remote_append_new,
     };
     ImapRemote *remote = g_new0(ImapRemote, 1);
     remote->base.klass = &klass;

@@ -22,6 +22,8 @@ typedef enum {
     IMAP_CHANGE_MOVE,
     IMAP_CHANGE_EXPUNGE,
 } ImapChange;
-/* target: where COPY and MOVE put it. */
+/* Exactly one of the callbacks: `moved` for COPY and MOVE, which go to `target`. */
 RemoteJob *imap_change_new(ImapChange kind, const RemoteStore *what, const char *target,
-                           RemoteDone done, gpointer data);
+                           RemoteDone done, RemoteMovedDone moved, gpointer data);
+RemoteJob *imap_append_new(const char *mailbox, const RemoteNew *messages, guint count,
+                           RemoteAppended done, gpointer data);

@@ -111,36 +111,34 @@ static gboolean starts_set(const ImapValue *value)
     return value && value->type == IMAP_VALUE_ATOM && g_ascii_isdigit(value->text[0]);
 }
 
-/* APPENDUID and COPYUID (RFC 4315), MODIFIED (RFC 7162). Some servers send them with empty sets
- * when nothing was done: such a code tells nothing, and stays IMAP_CODE_OTHER. */
-static gboolean parse_uid_code(ImapInput *input, ImapCode code, const ImapValue *value)
+/* APPENDUID and COPYUID (RFC 4315), MODIFIED (RFC 7162). What cannot be read, or not be paired,
+ * tells nothing, and stays IMAP_CODE_OTHER: the command that it belongs to was carried out all the
+ * same. Some servers send empty sets when nothing was done. */
+static void parse_uid_code(ImapInput *input, ImapCode code, const ImapValue *value)
 {
     ImapReply *reply = input->reply;
     ImapReplyParser *parser = input->parser;
+    const char *ignored;
+    ImapInput lenient = *input;
+    lenient.error = &ignored;
     gboolean present = TRUE;
     if (code != IMAP_CODE_MODIFIED) {
-        if (!imap_input_number(input, value, G_MAXUINT32, &present, &reply->number))
-            return FALSE;
+        if (!imap_input_number(&lenient, value, G_MAXUINT32, &present, &reply->number))
+            return;
         value = value ? value->next : NULL;
     }
-    if (!present || !starts_set(value))
-        return TRUE;
-    if (!imap_set_parse(input, value, parser->uids))
-        return FALSE;
+    if (!present || !starts_set(value) || !imap_set_parse(&lenient, value, parser->uids))
+        return;
     if (code == IMAP_CODE_COPYUID) {
-        if (!starts_set(value->next))
-            return TRUE;
-        if (!imap_set_parse(input, value->next, parser->uids_to))
-            return FALSE;
-        if (mail_uid_set_count(parser->uids) != mail_uid_set_count(parser->uids_to))
-            return TRUE; /* they cannot be paired */
+        if (!starts_set(value->next) || !imap_set_parse(&lenient, value->next, parser->uids_to) ||
+            mail_uid_set_count(parser->uids) != mail_uid_set_count(parser->uids_to))
+            return;
         reply->uids_to = parser->uids_to;
     } else {
         imap_set_sort(parser->uids);
     }
     reply->uids = parser->uids;
     reply->code = code;
-    return TRUE;
 }
 
 static gboolean parse_code(ImapInput *input, const ImapValue *name)
@@ -155,7 +153,8 @@ static gboolean parse_code(ImapInput *input, const ImapValue *name)
     gboolean present = TRUE;
     switch (codes[i].argument) {
     case ARGUMENT_UIDS:
-        return parse_uid_code(input, codes[i].code, name->next);
+        parse_uid_code(input, codes[i].code, name->next);
+        return TRUE;
     case ARGUMENT_FLAGS:
         present = name->next && name->next->type == IMAP_VALUE_LIST;
         if (present && !imap_flags_parse(input, name->next, TRUE, &reply->flags))

@@ -1,4 +1,4 @@
-/* imap-session-private.h: what imap-session.c, imap-receive.c and imap-login.c share. */
+/* imap-session-private.h: what imap-session.c, imap-send.c, imap-receive.c and imap-login.c share. */
 #pragma once
 
 #include "imap-session.h"
@@ -22,6 +22,9 @@ typedef struct ImapPending {
     const ImapCommandFuncs *funcs;
     gpointer data;
     guint next_chunk;
+    guint64 file_at;  /* how much of the next chunk, a file, is written */
+    gboolean uploads; /* it has a file, and came to it */
+    gboolean granted; /* the next chunk, which waits, may be sent */
     gboolean select; /* replies go into session->selected */
     gint64 sent;
 } ImapPending;
@@ -37,11 +40,14 @@ struct ImapSession {
     ImapReplyParser *parser;
     GQueue unsent;      /* of ImapPending: not yet written, since one before them holds the line */
     GQueue waiting;     /* of ImapPending: written, in order; the head is being answered */
+    ImapPending *leftover; /* answered before it was sent whole; the rest must still follow */
     ImapPending *sink;  /* who gets the literal that is being received; NULL: nobody */
     ImapPending *taker; /* who was the sink within the response that is being received */
     guint next_tag;
     guint timer;
     guint fail_source;
+    guint pump_source; /* more of a file is to be written at the next turn of the loop */
+    gint64 progress;   /* when something large was written last */
     GError *error;
     gint64 created, idle_since;
     guint nesting; /* > 0 while one of our callbacks runs: free waits for it */
@@ -66,11 +72,16 @@ struct ImapSession {
 void imap_session_enter(ImapSession *session);
 gboolean imap_session_leave(ImapSession *session);
 void imap_session_fail_protocol(ImapSession *session, const char *what);
-/* Writes the next chunk; TRUE when the command is out whole and does not hold the line. */
-gboolean imap_session_write_chunk(ImapSession *session, ImapPending *pending);
-void imap_session_flush(ImapSession *session); /* sends what may be sent */
 void imap_pending_free(ImapPending *pending);
 void imap_session_logged_in(ImapSession *session);
+
+/* In imap-send.c. */
+void imap_send_flush(ImapSession *session); /* sends what may be sent */
+/* The server's "+": FALSE if nothing waits for it. */
+gboolean imap_send_grant(ImapSession *session);
+/* More of it is under way to the stream, without a "+" in between. */
+gboolean imap_send_is_awaited(const ImapPending *pending);
+void imap_send_drained(Stream *stream, gpointer data); /* stream_set_drained() */
 
 /* In imap-receive.c: StreamFuncs.received. */
 gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer data);

@@ -1,11 +1,11 @@
 #include "imap-session-private.h"
 
-#include "fault.h"
-
 #include <string.h>
 
 /* A server that says nothing for so long while a command waits is taken for gone. */
 #define REPLY_DEADLINE (30 * G_USEC_PER_SEC)
+/* The end of what was written may still be on its way through a slow line, out of the kernel. */
+#define UPLOAD_DEADLINE (120 * G_USEC_PER_SEC)
 /* A login that takes longer than this gets nowhere, however talkative the server is. */
 #define LOGIN_DEADLINE (60 * G_USEC_PER_SEC)
 /* The text of one response: enough for the header fields of one message, and for a line that names
@@ -17,6 +17,8 @@ gboolean imap_session_debug;
 
 void imap_pending_free(ImapPending *pending)
 {
+    if (!pending)
+        return;
     imap_command_free(pending->command);
     g_free(pending);
 }
@@ -29,10 +31,12 @@ static void clear_queue(GQueue *queue)
 static void session_destroy(ImapSession *session)
 {
     g_clear_handle_id(&session->timer, g_source_remove);
+    g_clear_handle_id(&session->pump_source, g_source_remove);
     g_clear_handle_id(&session->fail_source, g_source_remove);
     g_clear_pointer(&session->stream, stream_free);
     clear_queue(&session->unsent);
     clear_queue(&session->waiting);
+    imap_pending_free(session->leftover);
     imap_login_clear(session);
     scan_free(session->scan);
     imap_reply_parser_free(session->parser);
@@ -86,6 +90,7 @@ void imap_session_fail(ImapSession *session, GError *error)
     session->error = error;
     session->sink = NULL;
     g_clear_handle_id(&session->timer, g_source_remove);
+    g_clear_handle_id(&session->pump_source, g_source_remove);
     stream_close(session->stream);
     session->fail_source = g_idle_add_full(G_PRIORITY_DEFAULT, report_failure, session, NULL);
 }
@@ -97,59 +102,6 @@ void imap_session_fail_protocol(ImapSession *session, const char *what)
 }
 
 /* ---- sending ---- */
-
-/* For the log: all of a command but what may hold a secret. */
-static void log_command(ImapSession *session, const ImapPending *pending)
-{
-    gsize size;
-    const char *text = imap_command_chunk(pending->command, 0, &size);
-    const char *space = memchr(text, ' ', size);
-    if (session->login != IMAP_LOGIN_DONE && space)
-        size = (gsize)(space - text);
-    g_autofree char *shown = mail_escape(text, (gssize)size, 300);
-    g_debug("> %s %s", pending->tag, shown);
-}
-
-gboolean imap_session_write_chunk(ImapSession *session, ImapPending *pending)
-{
-    gsize size;
-    const char *chunk = imap_command_chunk(pending->command, pending->next_chunk, &size);
-    if (pending->next_chunk == 0) {
-        if (imap_session_debug)
-            log_command(session, pending);
-        fault_point_of("send", chunk, size);
-        stream_write(session->stream, pending->tag, strlen(pending->tag));
-        stream_write(session->stream, " ", 1);
-    }
-    stream_write(session->stream, chunk, size);
-    pending->next_chunk++;
-    if (pending->next_chunk < imap_command_chunks(pending->command))
-        return FALSE;
-    stream_write(session->stream, "\r\n", 2);
-    return pending->funcs->challenge == NULL;
-}
-
-static gboolean holds_line(const ImapPending *pending)
-{
-    return pending->next_chunk < imap_command_chunks(pending->command) ||
-           pending->funcs->challenge != NULL;
-}
-
-void imap_session_flush(ImapSession *session)
-{
-    while (!session->error) {
-        ImapPending *last = g_queue_peek_tail(&session->waiting);
-        if (last && holds_line(last))
-            return;
-        ImapPending *pending = g_queue_pop_head(&session->unsent);
-        if (!pending)
-            return;
-        pending->sent = g_get_monotonic_time();
-        g_queue_push_tail(&session->waiting, pending);
-        if (!imap_session_write_chunk(session, pending))
-            return;
-    }
-}
 
 static ImapPending *enqueue(ImapSession *session, ImapCommand *command,
                             const ImapCommandFuncs *funcs, gpointer data)
@@ -171,7 +123,7 @@ void imap_session_send(ImapSession *session, ImapCommand *command, const ImapCom
         return;
     }
     enqueue(session, command, funcs, data);
-    imap_session_flush(session);
+    imap_send_flush(session);
 }
 
 void imap_session_answer(ImapSession *session, const char *line)
@@ -203,7 +155,7 @@ void imap_session_select(ImapSession *session, const char *mailbox, const ImapCo
     if (session->condstore && !session->qresync)
         imap_command_atom(command, "(CONDSTORE)");
     enqueue(session, g_steal_pointer(&command), funcs, data)->select = TRUE;
-    imap_session_flush(session);
+    imap_send_flush(session);
 }
 
 /* ---- the stream ---- */
@@ -231,13 +183,17 @@ static gboolean check_deadline(gpointer data)
     gint64 since = stream_last_receive(session->stream);
     gboolean in_login = session->login != IMAP_LOGIN_DONE && since > 0;
     gint64 now = g_get_monotonic_time();
+    gboolean uploads = session->leftover || (head && head->uploads);
+    gint64 limit = uploads ? UPLOAD_DEADLINE : REPLY_DEADLINE;
+    since = MAX(since, session->progress);
     if (head)
         since = MAX(since, head->sent);
-    gboolean silent = (head || in_login) && now - since >= REPLY_DEADLINE;
+    gboolean silent = (head || session->leftover || in_login) && now - since >= limit;
     if (!silent && !(in_login && now - session->created >= LOGIN_DEADLINE))
         return G_SOURCE_CONTINUE;
     session->timer = 0;
-    gint64 limit = silent ? REPLY_DEADLINE : LOGIN_DEADLINE;
+    if (!silent)
+        limit = LOGIN_DEADLINE;
     imap_session_fail(session, g_error_new(MAIL_ERROR, MAIL_ERROR_TIMEOUT, "%s %d seconds",
                                            silent ? "the server has not answered for"
                                                   : "the login was not done within",
@@ -274,6 +230,7 @@ ImapSession *imap_session_new(const RemoteConfig *config, const Secret *secret,
     };
     session->stream = stream_new(&stream_config, &stream_funcs, session);
     session->timer = g_timeout_add_seconds(1, check_deadline, session);
+    stream_set_drained(session->stream, imap_send_drained);
     stream_connect(session->stream);
     return session;
 }
@@ -305,6 +262,11 @@ void imap_session_synced(ImapSession *session, guint hints)
 {
     session->selected.synced = TRUE;
     session->selected.synced_hints = hints;
+}
+
+void imap_session_has_seen(ImapSession *session, MailUid uid)
+{
+    session->selected.seen = MAX(session->selected.seen, uid);
 }
 
 gboolean imap_session_is_ready(ImapSession *session)

@@ -38,6 +38,8 @@ typedef enum {
     IMAP_CAP_COMPRESS = 1 << 20,
     IMAP_CAP_QUOTA = 1 << 21,
     IMAP_CAP_UNSELECT = 1 << 22,
+    IMAP_CAP_MULTIAPPEND = 1 << 23,
+    IMAP_CAP_ACL = 1 << 24,
 } ImapCap;
 
 typedef struct {
@@ -45,6 +47,8 @@ typedef struct {
     void (*failed)(ImapSession *session, const GError *error, gpointer data);
     /* The selected mailbox changed without being asked about. */
     void (*changed)(ImapSession *session, gpointer data);
+    /* imap_session_is_uploading() is not so any more. May be NULL. */
+    void (*uploaded)(ImapSession *session, gpointer data);
 } ImapSessionFuncs;
 
 typedef struct {
@@ -57,6 +61,9 @@ typedef struct {
     /* "+ text" that no literal of ours waits for; what it answers goes by imap_session_answer().
      * A command that has it holds the line until its tagged reply. */
     void (*challenge)(ImapSession *session, const char *text, gpointer data);
+    /* A file of the command cannot be read, or is shorter than announced: the session fails, since
+     * the server waits for the rest. May be NULL. */
+    void (*unreadable)(ImapSession *session, const GError *error, gpointer data);
     void (*done)(ImapSession *session, const ImapReply *reply, gpointer data);
 } ImapCommandFuncs;
 
@@ -70,6 +77,7 @@ typedef struct {
     guint hints;        /* untagged data that told of changes nobody asked about */
     gboolean synced;    /* a sync was made here, and it knew of all hints up to ... */
     guint synced_hints; /* ... this one: no more hints, no more changes (RFC 9051 section 5.2) */
+    MailUid seen;       /* the session knows of all messages up to here */
 } ImapSelected;
 
 /* Whether commands and replies are written to the log (g_debug), cut, and without what is sent before
@@ -106,6 +114,11 @@ guint32 imap_session_caps(ImapSession *session);             /* ImapCap */
 const char *imap_session_capabilities(ImapSession *session); /* as the server spelt them */
 const char *imap_session_mechanism(ImapSession *session);    /* how it logged in */
 Stream *imap_session_stream(ImapSession *session);
+/* A command that is being sent holds the line: another would wait behind it. */
+gboolean imap_session_is_uploading(ImapSession *session);
+/* All messages up to this one are known to the server's session: it has told news since they were
+ * there. */
+void imap_session_has_seen(ImapSession *session, MailUid uid);
 /* Commands sent or queued and not answered. */
 guint imap_session_pending(ImapSession *session);
 /* Since when it has had nothing to do (monotonic microseconds). */

@@ -133,6 +133,7 @@ static void run_job(Connection *connection, RemoteJob *job)
     g_queue_push_tail(&connection->jobs, job);
     if (job->mailbox) {
         gboolean same = selected->name && strcmp(selected->name, job->mailbox) == 0;
+        job->selects = !same;
         if (!same)
             imap_session_select(session, job->mailbox, &select_funcs, connection);
         if (selected->state == IMAP_SELECT_PENDING && job->klass->verify)
@@ -165,6 +166,7 @@ static gboolean has_mailbox(Connection *connection, const char *mailbox)
 static gboolean connection_free_for(Connection *connection, const RemoteJob *job)
 {
     return connection->ready && imap_session_is_ready(connection->session) &&
+           !imap_session_is_uploading(connection->session) &&
            (!connection->reserved || connection->reserved == job);
 }
 

@@ -183,9 +183,15 @@ static void session_changed(ImapSession *session, gpointer data)
         pool->funcs->changed(selected->name, pool->data);
 }
 
+static void session_uploaded(ImapSession *session, gpointer data)
+{
+    pool_schedule_dispatch(((Connection *)data)->pool);
+}
+
 void pool_connect_one(Pool *pool)
 {
-    static const ImapSessionFuncs funcs = {session_ready, session_failed, session_changed};
+    static const ImapSessionFuncs funcs = {session_ready, session_failed, session_changed,
+                                           session_uploaded};
     Connection *connection = g_new0(Connection, 1);
     connection->pool = pool;
     g_queue_init(&connection->jobs);

@@ -36,6 +36,7 @@ struct RemoteJob {
     MailUidValidity uidvalidity;
     guint commands; /* sent and not yet answered */
     guint attempts;
+    gboolean selects; /* the mailbox was selected for it: the server's session knows the news */
     gboolean sent; /* something of it may have reached the server */
     gboolean cancelled;
     GError *error; /* the first that one of its commands met */

@@ -367,10 +367,31 @@ Pop3Job *pop3_expunge_new(const RemoteStore *what, RemoteDone done, gpointer dat
     return &expunge->job;
 }
 
-Pop3Job *pop3_unsupported_new(RemoteDone done, gpointer data)
+/* ---- what POP3 cannot do ---- */
+
+typedef struct {
+    Pop3Job job;
+    Pop3Unsupported done;
+    gpointer data;
+} UnsupportedJob;
+
+static void unsupported_finish(Pop3Job *job, const GError *error)
 {
-    static const Pop3JobClass klass = {.finish = expunge_finish, .free = expunge_free};
-    ExpungeJob *job = g_new0(ExpungeJob, 1);
+    const UnsupportedJob *unsupported = (UnsupportedJob *)job;
+    g_autoptr(GArray) none = mail_uid_set_new();
+    RemoteMoved moved = {0, none, none};
+    if (unsupported->done.done)
+        unsupported->done.done(error, unsupported->data);
+    else if (unsupported->done.moved)
+        unsupported->done.moved(&moved, error, unsupported->data);
+    else
+        unsupported->done.appended(0, NULL, error, unsupported->data);
+}
+
+Pop3Job *pop3_unsupported_new(Pop3Unsupported done, gpointer data)
+{
+    static const Pop3JobClass klass = {.finish = unsupported_finish, .free = free_plain};
+    UnsupportedJob *job = g_new0(UnsupportedJob, 1);
     job->job.klass = &klass;
     job->done = done;
     job->data = data;

@@ -64,7 +64,7 @@ struct Pop3Remote {
 
     Pop3Session *session;
     Pop3Maildrop *maildrop;           /* NULL until a job needs it */
-    gboolean ready;         /* the session is logged in */
+    gboolean ready;                   /* the session is logged in */
     gboolean used;                    /* a job ran in this session */
     gboolean quitting;                /* QUIT is on its way */
     gint64 deleted_since;             /* the first DELE of this session; 0: none */
@@ -112,4 +112,10 @@ Pop3Job *pop3_sync_new(const RemoteSync *known, const RemoteSyncFuncs *funcs, gp
 Pop3Job *pop3_fetch_new(const RemoteFetch *what, const RemoteFetchFuncs *funcs, gpointer data);
 Pop3Job *pop3_expunge_new(const RemoteStore *what, RemoteDone done, gpointer data);
 /* What POP3 has no command for. */
-Pop3Job *pop3_unsupported_new(RemoteDone done, gpointer data);
+/* Exactly one of them is to be told. */
+typedef struct {
+    RemoteDone done;
+    RemoteMovedDone moved;
+    RemoteAppended appended;
+} Pop3Unsupported;
+Pop3Job *pop3_unsupported_new(Pop3Unsupported done, gpointer data);

@@ -363,13 +363,19 @@ static RemoteJob *do_fetch(Remote *remote, const RemoteFetch *what, const Remote
 
 static RemoteJob *do_store(Remote *remote, const RemoteStore *what, RemoteDone done, gpointer data)
 {
-    return submit(remote, pop3_unsupported_new(done, data));
+    return submit(remote, pop3_unsupported_new((Pop3Unsupported){.done = done}, data));
 }
 
 static RemoteJob *do_copy(Remote *remote, const RemoteStore *what, const char *target,
-                          RemoteDone done, gpointer data)
+                          RemoteMovedDone done, gpointer data)
 {
-    return submit(remote, pop3_unsupported_new(done, data));
+    return submit(remote, pop3_unsupported_new((Pop3Unsupported){.moved = done}, data));
+}
+
+static RemoteJob *do_append(Remote *remote, const char *mailbox, const RemoteNew *messages,
+                            guint count, RemoteAppended done, gpointer data)
+{
+    return submit(remote, pop3_unsupported_new((Pop3Unsupported){.appended = done}, data));
 }
 
 static RemoteJob *do_expunge(Remote *remote, const RemoteStore *what, RemoteDone done,
@@ -411,6 +417,7 @@ Remote *pop3_remote_new(const RemoteConfig *config, Secret *secret, const Remote
         .copy = do_copy,
         .move = do_copy,
         .expunge = do_expunge,
+        .append = do_append,
     };
     Pop3Remote *remote = g_new0(Pop3Remote, 1);
     remote->base.klass = &klass;

@@ -26,6 +26,7 @@ typedef enum {
 /* What the server is able to do; known once online. */
 typedef struct {
     gboolean uidplus, move, condstore, qresync, special_use, list_status, esearch, compress;
+    gboolean multiappend, literal_plus, quota, acl, idle, notify;
     gboolean whole_bodies; /* bodies come only whole: RemoteFetch.window is refused */
     gboolean local_flags;  /* the server keeps no flags, and needs none to remove a message */
 } RemoteFeatures;
@@ -162,6 +163,28 @@ typedef struct {
     const char *const *add_keywords, *const *remove_keywords; /* or NULL */
 } RemoteStore;
 
+/* Where messages went, RFC 4315 (COPYUID). Valid during the callback. What the server said is here
+ * only if it is about messages that were named, and pairs them one to one. */
+typedef struct {
+    MailUidValidity uidvalidity; /* of the target; 0: the server did not say, both are empty */
+    const GArray *from, *to;     /* of MailUid, same length: from[i] is to[i] there */
+} RemoteMoved;
+/* moved is never NULL: on an error it tells what was moved before it, as far as that is known. */
+typedef void (*RemoteMovedDone)(const RemoteMoved *moved, const GError *error, gpointer data);
+
+/* A message to be added to a mailbox. */
+typedef struct {
+    int fd;        /* its bytes, read with pread from 0 on; dup()ed, and must not change any more */
+    guint64 size;  /* all of them; lines end in CRLF */
+    gint64 date;   /* INTERNALDATE, seconds UTC */
+    guint32 flags; /* MailFlags */
+    const char *const *keywords; /* NULL-terminated, or NULL */
+} RemoteNew;
+/* uids: one for each message, in their order; NULL (and uidvalidity 0) when the server did not say
+ * (no UIDPLUS). */
+typedef void (*RemoteAppended)(MailUidValidity uidvalidity, const MailUid *uids,
+                               const GError *error, gpointer data);
+
 typedef struct RemoteClass {
     void (*free)(Remote *remote);
     void (*start)(Remote *remote);
@@ -176,9 +199,13 @@ typedef struct RemoteClass {
     RemoteJob *(*sync)(Remote *, const RemoteSync *, const RemoteSyncFuncs *, gpointer);
     RemoteJob *(*fetch)(Remote *, const RemoteFetch *, const RemoteFetchFuncs *, gpointer);
     RemoteJob *(*store)(Remote *, const RemoteStore *, RemoteDone, gpointer);
-    RemoteJob *(*copy)(Remote *, const RemoteStore *, const char *target, RemoteDone, gpointer);
-    RemoteJob *(*move)(Remote *, const RemoteStore *, const char *target, RemoteDone, gpointer);
+    RemoteJob *(*copy)(Remote *, const RemoteStore *, const char *target, RemoteMovedDone,
+                       gpointer);
+    RemoteJob *(*move)(Remote *, const RemoteStore *, const char *target, RemoteMovedDone,
+                       gpointer);
     RemoteJob *(*expunge)(Remote *, const RemoteStore *, RemoteDone, gpointer);
+    RemoteJob *(*append)(Remote *, const char *mailbox, const RemoteNew *, guint count,
+                         RemoteAppended, gpointer);
 } RemoteClass;
 
 struct Remote {
@@ -253,13 +280,13 @@ static inline RemoteJob *remote_store(Remote *remote, const RemoteStore *what, R
 /* Not idempotent: after a lost connection it fails with MAIL_ERROR_OFFLINE, and may have been
  * carried out. */
 static inline RemoteJob *remote_copy(Remote *remote, const RemoteStore *what, const char *target,
-                                     RemoteDone done, gpointer data)
+                                     RemoteMovedDone done, gpointer data)
 {
     return remote->klass->copy(remote, what, target, done, data);
 }
 /* MAIL_ERROR_UNSUPPORTED without features->move. */
 static inline RemoteJob *remote_move(Remote *remote, const RemoteStore *what, const char *target,
-                                     RemoteDone done, gpointer data)
+                                     RemoteMovedDone done, gpointer data)
 {
     return remote->klass->move(remote, what, target, done, data);
 }
@@ -269,4 +296,15 @@ static inline RemoteJob *remote_expunge(Remote *remote, const RemoteStore *what,
                                         gpointer data)
 {
     return remote->klass->expunge(remote, what, done, data);
+}
+/* Adds messages to a mailbox, in one command and so all or none of them (RFC 3502); more than one
+ * only with features->multiappend, else MAIL_ERROR_UNSUPPORTED. They are sent from their files as
+ * fast as the connection takes them. Not idempotent: after a lost connection it fails with
+ * MAIL_ERROR_OFFLINE or MAIL_ERROR_TIMEOUT, and may have been carried out. MAIL_ERROR_DISK: a file
+ * could not be read to its end; nothing was added. MAIL_ERROR_GONE: no such mailbox. */
+static inline RemoteJob *remote_append(Remote *remote, const char *mailbox,
+                                       const RemoteNew *messages, guint count, RemoteAppended done,
+                                       gpointer data)
+{
+    return remote->klass->append(remote, mailbox, messages, count, done, data);
 }

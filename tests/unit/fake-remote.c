@@ -82,6 +82,8 @@ static RemoteJob *submit(Remote *remote, char kind, gpointer data)
 static void job_free(RemoteJob *job)
 {
     g_clear_pointer(&job->uids, g_array_unref);
+    g_clear_pointer(&job->from, g_array_unref);
+    g_clear_pointer(&job->to, g_array_unref);
     g_free(job->mailbox);
     g_free(job->target);
     g_free(job);
@@ -134,6 +136,8 @@ static RemoteJob *submit_change(Remote *remote, char kind, const RemoteStore *wh
     job->uids = copy_set(what->uids);
     job->add = what->add;
     job->remove = what->remove;
+    job->from = g_array_new(FALSE, FALSE, sizeof(MailUid));
+    job->to = g_array_new(FALSE, FALSE, sizeof(MailUid));
     job->done = done;
     return job;
 }
@@ -144,15 +148,19 @@ static RemoteJob *submit_store(Remote *r, const RemoteStore *what, RemoteDone do
 }
 
 static RemoteJob *submit_copy(Remote *r, const RemoteStore *what, const char *target,
-                              RemoteDone done, gpointer data)
+                              RemoteMovedDone done, gpointer data)
 {
-    return submit_change(r, 'c', what, target, done, data);
+    RemoteJob *job = submit_change(r, 'c', what, target, NULL, data);
+    job->moved = done;
+    return job;
 }
 
 static RemoteJob *submit_move(Remote *r, const RemoteStore *what, const char *target,
-                              RemoteDone done, gpointer data)
+                              RemoteMovedDone done, gpointer data)
 {
-    return submit_change(r, 'm', what, target, done, data);
+    RemoteJob *job = submit_change(r, 'm', what, target, NULL, data);
+    job->moved = done;
+    return job;
 }
 
 static RemoteJob *submit_expunge(Remote *r, const RemoteStore *what, RemoteDone done, gpointer data)
@@ -168,12 +176,15 @@ static void cancel(Remote *remote, RemoteJob *job)
 
 void fake_finish(RemoteJob *job, const GError *error)
 {
+    RemoteMoved moved = {1, job->from, job->to};
     if (job->kind == 'l')
         job->list->done(error, job->data);
     else if (job->kind == 's')
         job->sync->done(error, 0, job->data);
     else if (job->kind == 'f')
         job->fetch->done(error, job->data);
+    else if (job->moved)
+        job->moved(&moved, error, job->data);
     else
         job->done(error, job->data);
     job_free(job);
@@ -231,15 +242,23 @@ static void run_fetch(FakeRemote *remote, RemoteJob *job)
     }
 }
 
-static void take_out(FakeFolder *folder, const GArray *uids, FakeFolder *target, gboolean deleted)
+static void put_into(RemoteJob *job, FakeFolder *target, const FakeMessage *message)
+{
+    MailUid uid = target->messages->len + 1;
+    fake_message(target, uid, message->body, 0);
+    g_array_append_val(job->from, message->uid);
+    g_array_append_val(job->to, uid);
+}
+
+static void take_out(FakeFolder *folder, RemoteJob *job, FakeFolder *target, gboolean deleted)
 {
     for (guint i = folder->messages->len; i-- > 0;) {
         FakeMessage *message = folder->messages->pdata[i];
-        if (!mail_uid_set_contains(uids, message->uid) ||
+        if (!mail_uid_set_contains(job->uids, message->uid) ||
             (deleted && !(message->flags & MAIL_FLAG_DELETED)))
             continue;
         if (target)
-            fake_message(target, target->messages->len + 1, message->body, 0);
+            put_into(job, target, message);
         g_ptr_array_remove_index(folder->messages, i);
     }
 }
@@ -275,10 +294,10 @@ static GError *run_change(FakeRemote *remote, RemoteJob *job)
     for (guint i = 0; job->kind == 'c' && i < folder->messages->len; i++) {
         const FakeMessage *message = folder->messages->pdata[i];
         if (mail_uid_set_contains(job->uids, message->uid))
-            fake_message(target, target->messages->len + 1, message->body, 0);
+            put_into(job, target, message);
     }
     if (job->kind == 'm' || job->kind == 'e')
-        take_out(folder, job->uids, target, job->kind == 'e');
+        take_out(folder, job, target, job->kind == 'e');
     return NULL;
 }
 
@@ -381,10 +400,22 @@ static Fixture *current;
 static Remote *make_remote(const RemoteConfig *config, Secret *secret, const RemoteFuncs *funcs,
                            gpointer data)
 {
-    static const RemoteClass klass = {remote_destroy, nothing,      nothing,     nothing,
-                                      get_state,      get_features, take_secret, describe,
-                                      cancel,         submit_list,  submit_sync, submit_fetch,
-                                      submit_store,   submit_copy,  submit_move, submit_expunge};
+    static const RemoteClass klass = {.free = remote_destroy,
+                                      .start = nothing,
+                                      .stop = nothing,
+                                      .wake = nothing,
+                                      .state = get_state,
+                                      .features = get_features,
+                                      .set_secret = take_secret,
+                                      .describe = describe,
+                                      .cancel = cancel,
+                                      .list = submit_list,
+                                      .sync = submit_sync,
+                                      .fetch = submit_fetch,
+                                      .store = submit_store,
+                                      .copy = submit_copy,
+                                      .move = submit_move,
+                                      .expunge = submit_expunge};
     FakeRemote *remote = g_new0(FakeRemote, 1);
     remote->base.klass = &klass;
     remote->funcs = funcs;

@@ -30,6 +30,8 @@ struct RemoteJob {
     const RemoteSyncFuncs *sync;
     const RemoteFetchFuncs *fetch;
     RemoteDone done;
+    RemoteMovedDone moved;
+    GArray *from, *to; /* of MailUid: what was moved */
     gpointer data;
 };
 

@@ -1,6 +1,7 @@
 #include "remote-client.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static void on_state(RemoteState state, const GError *error, gpointer data)
 {
@@ -60,6 +61,19 @@ static void work_done(const GError *error, gpointer data)
     g_assert_false(work->over);
     work->error = error ? g_error_copy(error) : NULL;
     work->over = TRUE;
+}
+
+static void work_moved(const RemoteMoved *moved, const GError *error, gpointer data)
+{
+    Work *work = data;
+    g_assert_cmpuint(moved->from->len, ==, moved->to->len);
+    g_assert_true(moved->uidvalidity != 0 || moved->from->len == 0);
+    for (guint i = 0; i < moved->from->len; i++)
+        g_string_append_printf(work->told, "%u>%u ", g_array_index(moved->from, MailUid, i),
+                               g_array_index(moved->to, MailUid, i));
+    if (moved->uidvalidity)
+        g_string_append_printf(work->told, "in %u ", moved->uidvalidity);
+    work_done(error, data);
 }
 
 static Work *work_new(Client *client)
@@ -130,15 +144,60 @@ Work *client_fetch_window(Client *client, guint64 offset, guint64 length)
 
 Work *client_change(Client *client, Kind kind)
 {
+    return client_change_uids(client, kind, 1, 2);
+}
+
+Work *client_change_uids(Client *client, Kind kind, MailUid first, MailUid last)
+{
     Work *work = work_new(client);
-    g_autoptr(GArray) set = uids(1, 2);
+    g_autoptr(GArray) set = uids(first, last);
     RemoteStore what = {
         .mailbox = "A", .uidvalidity = 7, .uids = set, .add = MAIL_FLAG_SEEN, .remove = 0};
     Remote *remote = client->remote;
     work->job = kind == STORE  ? remote_store(remote, &what, work_done, work)
-                : kind == COPY ? remote_copy(remote, &what, "T", work_done, work)
-                : kind == MOVE ? remote_move(remote, &what, "T", work_done, work)
+                : kind == COPY ? remote_copy(remote, &what, "T", work_moved, work)
+                : kind == MOVE ? remote_move(remote, &what, "T", work_moved, work)
                                : remote_expunge(remote, &what, work_done, work);
+    return work;
+}
+
+static void work_appended(MailUidValidity uidvalidity, const MailUid *uids, const GError *error,
+                          gpointer data)
+{
+    Work *work = data;
+    g_assert_true((uidvalidity != 0) == (uids != NULL));
+    for (guint i = 0; uids && i < work->count; i++)
+        g_string_append_printf(work->told, "%u ", uids[i]);
+    if (uids)
+        g_string_append_printf(work->told, "in %u ", uidvalidity);
+    work_done(error, data);
+}
+
+static int file_of(const char *text)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp(NULL, &path, NULL);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(unlink(path), ==, 0);
+    g_assert_cmpint(write(fd, text, strlen(text)), ==, (gssize)strlen(text));
+    return fd;
+}
+
+Work *client_append(Client *client, const char *const *texts, guint missing)
+{
+    static const char *const keywords[] = {"$A", NULL};
+    Work *work = work_new(client);
+    g_autofree RemoteNew *messages = g_new0(RemoteNew, g_strv_length((char **)texts));
+    for (; texts[work->count]; work->count++)
+        messages[work->count] = (RemoteNew){.fd = file_of(texts[work->count]),
+                                            .size = strlen(texts[work->count]),
+                                            .date = 1769915045,
+                                            .flags = MAIL_FLAG_SEEN | MAIL_FLAG_RECENT,
+                                            .keywords = keywords};
+    messages[work->count - 1].size += missing;
+    work->job = remote_append(client->remote, "T", messages, work->count, work_appended, work);
+    for (guint i = 0; i < work->count; i++)
+        close(messages[i].fd);
     return work;
 }
 

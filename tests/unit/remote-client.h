@@ -25,6 +25,7 @@ typedef struct {
     gint over;
     GError *error;
     GString *told;
+    guint count; /* of messages to be added */
     gboolean cancel_at_begin, decline; /* of a body */
 } Work;
 
@@ -44,4 +45,8 @@ Work *client_fetch_window(Client *client, guint64 offset, guint64 length);
 typedef enum { STORE, COPY, MOVE, EXPUNGE } Kind;
 /* Of 1:2 in A; STORE adds \Seen, COPY and MOVE go to T. */
 Work *client_change(Client *client, Kind kind);
+Work *client_change_uids(Client *client, Kind kind, MailUid first, MailUid last);
+/* Of messages with these texts (NULL-terminated) to T, flagged \Seen $A, dated 2026-02-01 03:04:05;
+ * `missing` bytes are promised that the last file does not have. */
+Work *client_append(Client *client, const char *const *texts, guint missing);
 Work *client_list(Client *client, gboolean counts);

@@ -1,17 +1,22 @@
 #include "imap-command.h"
 
+#include <fcntl.h>
 #include <string.h>
 
-/* All chunks, with "|" where the client waits for the server. */
+/* All chunks, with "|" where the client waits for the server, and "<size>" for a file. */
 static char *joined(const ImapCommand *command)
 {
     GString *out = g_string_new(NULL);
     for (guint i = 0; i < imap_command_chunks(command); i++) {
         gsize size;
         const char *bytes = imap_command_chunk(command, i, &size);
-        if (i > 0)
+        guint64 file_size;
+        if (imap_command_chunk_waits(command, i))
             g_string_append_c(out, '|');
-        g_string_append_len(out, bytes, (gssize)size);
+        if (imap_command_chunk_file(command, i, &file_size) >= 0)
+            g_string_append_printf(out, "<%" G_GUINT64_FORMAT ">", file_size);
+        if (size > 0)
+            g_string_append_len(out, bytes, (gssize)size);
     }
     return g_string_free(out, FALSE);
 }
@@ -55,6 +60,25 @@ static void test_string(void)
     check_string(IMAP_LITERAL_SYNC, "p\xc3\xa4", "LOGIN {3}\r\n|p\xc3\xa4");
     check_string(IMAP_LITERAL_PLUS, "p\xc3\xa4", "LOGIN {3+}\r\np\xc3\xa4");
     check_string(IMAP_LITERAL_MINUS, "a\r\nA1 LOGOUT", "LOGIN {12+}\r\na\r\nA1 LOGOUT");
+}
+
+static void check_file(ImapLiteralMode mode, guint64 size, const char *expected)
+{
+    g_autoptr(ImapCommand) command = imap_command_new("APPEND A", mode);
+    imap_command_file(command, open("/dev/null", O_RDONLY | O_CLOEXEC), size);
+    imap_command_atom(command, "()");
+    g_autofree char *out = joined(command);
+    g_assert_cmpstr(out, ==, expected);
+}
+
+static void test_file(void)
+{
+    check_file(IMAP_LITERAL_SYNC, 9, "APPEND A {9}\r\n|<9> ()");
+    check_file(IMAP_LITERAL_MINUS, 4096, "APPEND A {4096+}\r\n<4096> ()");
+    check_file(IMAP_LITERAL_MINUS, 4097, "APPEND A {4097}\r\n|<4097> ()");
+    check_file(IMAP_LITERAL_PLUS, 65536, "APPEND A {65536+}\r\n<65536> ()");
+    check_file(IMAP_LITERAL_PLUS, 65537, "APPEND A {65537}\r\n|<65537> ()");
+    check_file(IMAP_LITERAL_PLUS, 5000000000, "APPEND A {5000000000}\r\n|<5000000000> ()");
 }
 
 static void test_long(void)
@@ -136,6 +160,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/imap-command/astring", test_astring);
     g_test_add_func("/imap-command/string", test_string);
+    g_test_add_func("/imap-command/file", test_file);
     g_test_add_func("/imap-command/long", test_long);
     g_test_add_func("/imap-command/nul", test_nul);
     g_test_add_func("/imap-command/command", test_command);
