@@ -64,6 +64,7 @@ void config_free(Config *config)
     g_strfreev(config->password_command);
     g_strfreev(config->token_command);
     g_free(config->cache_directory);
+    g_free(config->data_directory);
     g_strfreev(config->seen_by);
     g_free(config);
 }
@@ -340,6 +341,17 @@ static gboolean apply_options(const Line *line, Config *config, GError **error)
     return TRUE;
 }
 
+static char *data_directory(const Config *config, const char *usual_cache)
+{
+    g_autofree char *base = config_xdg_directory("XDG_DATA_HOME", ".local/share");
+    if (strcmp(config->cache_directory, usual_cache) == 0)
+        return g_build_filename(base, config->name, NULL);
+    g_autofree char *hash =
+        g_compute_checksum_for_string(G_CHECKSUM_SHA256, config->cache_directory, -1);
+    g_autofree char *name = g_strdup_printf("%s@%.16s", config->name, hash);
+    return g_build_filename(base, name, NULL);
+}
+
 /* What follows from all the rest: the user, the name, the cache's directory. */
 static gboolean complete(Config *config, GError **error)
 {
@@ -353,10 +365,11 @@ static gboolean complete(Config *config, GError **error)
         config_value_error(error, "the account's name is too long: name it by an [account NAME]");
         return FALSE;
     }
-    if (!config->cache_directory) {
-        g_autofree char *base = config_xdg_directory("XDG_CACHE_HOME", ".cache");
-        config->cache_directory = g_build_filename(base, config->name, NULL);
-    }
+    g_autofree char *base = config_xdg_directory("XDG_CACHE_HOME", ".cache");
+    g_autofree char *usual = g_build_filename(base, config->name, NULL);
+    if (!config->cache_directory)
+        config->cache_directory = g_strdup(usual);
+    config->data_directory = data_directory(config, usual);
     return TRUE;
 }
 

@@ -37,6 +37,9 @@ typedef struct {
     guint refresh;         /* seconds, default 10 */
     guint64 cache_size;    /* bytes, default 5 GiB; "5G", "500M" understood; 0: no limit */
     char *cache_directory; /* the account's own; default $XDG_CACHE_HOME/mailfs/<name> */
+    /* What is kept nowhere else yet: $XDG_DATA_HOME/mailfs/<name>, or <name>@<hash> beside a cache
+     * that is not at its usual place, which is another mount's. */
+    char *data_directory;
     ConfigSeen seen;
     char **seen_by; /* NULL-terminated comm names */
     ConfigDelete delete_policy;

@@ -80,6 +80,23 @@ static void test_defaults(void)
     g_autofree char *cache =
         g_build_filename(scratch, ".cache/mailfs/alice@mail.example.org", NULL);
     g_assert_cmpstr(config->cache_directory, ==, cache);
+    g_autofree char *data =
+        g_build_filename(scratch, ".local/share/mailfs/alice@mail.example.org", NULL);
+    g_assert_cmpstr(config->data_directory, ==, data);
+}
+
+/* Two mounts of one account have two caches, and must not share what is nowhere else. */
+static void test_data_directory(void)
+{
+    remove_config();
+    g_autoptr(Config) usual = parse_good(URL " /mnt");
+    g_autoptr(Config) one = parse_good(URL " /mnt -o cache-directory=/tmp/one");
+    g_autoptr(Config) again = parse_good(URL " /mnt -o cache-directory=/tmp/one/");
+    g_autoptr(Config) two = parse_good(URL " /mnt -o cache-directory=/tmp/two");
+    g_assert_cmpstr(one->data_directory, ==, again->data_directory);
+    g_assert_cmpstr(one->data_directory, !=, two->data_directory);
+    g_assert_true(g_str_has_prefix(one->data_directory, usual->data_directory));
+    g_assert_cmpstr(one->data_directory, !=, usual->data_directory);
 }
 
 static void test_command_line(void)
@@ -418,6 +435,7 @@ int main(int argc, char **argv)
     g_setenv("XDG_CACHE_HOME", "relative", TRUE); /* to be ignored */
 
     g_test_add_func("/config/defaults", test_defaults);
+    g_test_add_func("/config/data-directory", test_data_directory);
     g_test_add_func("/config/command-line", test_command_line);
     g_test_add_func("/config/escaped-comma", test_escaped_comma);
     g_test_add_func("/config/usage", test_usage);
