@@ -94,6 +94,14 @@ struct Account {
     guint64 fetched_bodies, fetched_bytes;
 };
 
+/* Where anything of what AccountEvent says happens. message: NULL for a folder's. */
+static inline void account_event(AccountEvent kind, Folder *folder, const Message *message)
+{
+    Account *account = folder->account;
+    if (account->funcs->event)
+        account->funcs->event(kind, folder, message, account->data);
+}
+
 /* account.c */
 /* Puts what follows into one transaction with what other calls of this turn of the loop write. */
 void account_batch(Account *account);

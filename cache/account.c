@@ -280,6 +280,7 @@ gboolean account_mark_seen(Account *account, Folder *folder, MailUid uid, GError
     message->flags |= MAIL_FLAG_SEEN;
     message->changed = g_get_real_time() / G_USEC_PER_SEC;
     account->funcs->changed(folder, uid, account->data);
+    account_event(ACCOUNT_EVENT_FLAGS, folder, message);
     return TRUE;
 }
 
@@ -344,6 +345,7 @@ gboolean account_remove(Account *account, Folder *folder, MailUid uid, GError **
     message->flags |= MESSAGE_REMOVED;
     folder->generation++;
     folder->changed = g_get_real_time() / G_USEC_PER_SEC;
+    account_event(target ? ACCOUNT_EVENT_MOVED : ACCOUNT_EVENT_GONE, folder, message);
     return TRUE;
 }
 

@@ -33,6 +33,16 @@ typedef struct {
                            gpointer data);
 } AccountConfig;
 
+/* What changed in the mail, whoever changed it. */
+typedef enum {
+    ACCOUNT_EVENT_NEW,   /* a message is listed that was not */
+    ACCOUNT_EVENT_GONE,  /* it is not listed any more */
+    ACCOUNT_EVENT_FLAGS, /* its flags or keywords are others */
+    ACCOUNT_EVENT_MOVED, /* it left its folder for another one, by a move of ours */
+    ACCOUNT_EVENT_FOLDER_NEW,
+    ACCOUNT_EVENT_FOLDER_GONE, /* with all that is in it; one that was made anew is new after that */
+} AccountEvent;
+
 /* What the account tells the file system. */
 typedef struct {
     /* The name of a directory for one component of a mailbox's name. */
@@ -48,6 +58,10 @@ typedef struct {
     void (*folder_gone)(Folder *parent, const char *label, gpointer data);
     /* Does the kernel hold a reference to this message? */
     gboolean (*known)(Folder *folder, MailUid uid, gpointer data);
+    /* The listing shows it by now, and a folder that is gone has its name and parent still. What is
+     * found by the first listing of a folder is no event. message: NULL for a folder's; both are
+     * valid during the call only. May be NULL. */
+    void (*event)(AccountEvent kind, Folder *folder, const Message *message, gpointer data);
     void (*renew)(gpointer data); /* another token is needed: account_set_secret() */
 } AccountFuncs;
 

@@ -181,6 +181,8 @@ static Folder *obtain(Account *account, const char *name, char delimiter, guint 
     folder_store(folder);
     attach(folder);
     folder_touch(parent);
+    if (account->list_known)
+        account_event(ACCOUNT_EVENT_FOLDER_NEW, folder, NULL);
     return folder;
 }
 
@@ -316,6 +318,7 @@ static void void_row(Folder *folder)
         account_index_failed(account, error);
     bodies_remove_folder(account->bodies, folder->row);
     account->funcs->folder_gone(folder->parent, folder->label, account->data);
+    account_event(ACCOUNT_EVENT_FOLDER_GONE, folder, NULL);
 }
 
 /* A folder that the server does not list any more, and that nothing hangs below. */
@@ -353,6 +356,7 @@ void folder_renew(Folder *folder, MailUidValidity uidvalidity)
     link_row(folder);
     folder_touch(folder->parent);
     folder_touch(folder);
+    account_event(ACCOUNT_EVENT_FOLDER_NEW, folder, NULL);
 }
 
 /* ---- LIST ---- */

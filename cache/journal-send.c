@@ -78,10 +78,13 @@ static void change_undo(Change *change)
         message->flags &= ~(guint32)MESSAGE_REMOVED;
         folder_release_orphan(folder, change->uid);
         folder_touch(folder);
+        if (message_visible(folder, message))
+            account_event(ACCOUNT_EVENT_NEW, folder, message);
         return;
     }
     message->flags = (message->flags & ~change->add) | change->remove;
     account->funcs->changed(folder, change->uid, account->data);
+    account_event(ACCOUNT_EVENT_FLAGS, folder, message);
 }
 
 typedef enum { END_OK, END_LEFT, END_REFUSED, END_VOID } Ending;

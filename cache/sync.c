@@ -112,6 +112,7 @@ static void message_vanished(FolderSync *sync, const Message *message)
     Account *account = folder->account;
     if (message_visible(folder, message)) {
         account->funcs->gone(folder, message, account->data);
+        account_event(ACCOUNT_EVENT_GONE, folder, message);
         sync->names_changed = TRUE;
     }
     journal_message_gone(account->journal, folder, message->uid);
@@ -192,6 +193,11 @@ static void sync_flags(MailUid uid, guint32 flags, const char *const *keywords, 
         account->funcs->gone(folder, message, account->data);
     else
         account->funcs->changed(folder, uid, account->data);
+    if (was_visible || visible)
+        account_event(!visible       ? ACCOUNT_EVENT_GONE
+                      : !was_visible ? ACCOUNT_EVENT_NEW
+                                     : ACCOUNT_EVENT_FLAGS,
+                      folder, message);
 }
 
 static char *header_field(const RemoteMessage *got, const char *name, gsize limit)
@@ -244,7 +250,9 @@ static void put_message(FolderSync *sync, const RemoteMessage *got, const Messag
     if (!index_put_message(account->index, &row, &error))
         account_index_failed(account, error);
     sync->names_changed = TRUE;
-    mailbox_put(folder->mailbox, &message);
+    const Message *put = mailbox_put(folder->mailbox, &message);
+    if (!old && folder->listed && message_visible(folder, put))
+        account_event(ACCOUNT_EVENT_NEW, folder, put);
 }
 
 /* One that is known already comes again: the last, with what is new, and all of them when the

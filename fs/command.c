@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include <gio/gio.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,8 +45,13 @@ static int run_plain(const Command *command, int argc, char **argv)
         return nothing_at(argv[1], NULL);
     Conversation how = {.line = print_line,
                         .patience = strcmp(command->name, "status") == 0 ? PATIENCE : 0};
-    if (converse(place->socket, command->name, &how, &error))
+    if (strcmp(command->name, "events") == 0)
+        setvbuf(stdout, NULL, _IOLBF, 0);
+    if (converse(place->socket, command->name, &how, &error)) {
+        if (strcmp(command->name, "events") == 0)
+            fprintf(stderr, "mailfs: %s was unmounted\n", place->mountpoint);
         return 0;
+    }
     if (error->domain == G_IO_ERROR)
         return nothing_at(argv[1], error);
     fprintf(stderr, "mailfs: %s\n", error->message);
@@ -57,6 +63,7 @@ static const Command *find(const char *name)
     static const Command commands[] = {
         {"status", "MOUNTPOINT", run_plain},
         {"sync", "MOUNTPOINT", run_plain},
+        {"events", "MOUNTPOINT", run_plain},
     };
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
         if (strcmp(commands[i].name, name) == 0)
@@ -72,5 +79,6 @@ gboolean command_is_one(const char *word)
 int command_run(int argc, char **argv)
 {
     const Command *command = find(argv[0]);
+    signal(SIGPIPE, SIG_DFL);
     return command->run(command, argc, argv);
 }

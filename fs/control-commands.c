@@ -15,6 +15,7 @@ static void status_run(ControlClient *client, const GError *woken_by)
     g_string_truncate(text, text->len - 1); /* each line of it has its end */
     control_client_print(client, "%s", text->str);
     control_client_print(client, "waiting-requests: %u", fs->parked.length);
+    control_client_print(client, "event-readers: %u", client->control->events.readers);
     control_client_print(client, "kernel-inodes: %u", inodes_count(fs->inodes));
     for (guint i = 0; i < COUNT_LAST; i++)
         control_client_print(client, "kernel-%s: %" G_GUINT64_FORMAT, names[i], fs->counts[i]);
@@ -31,14 +32,16 @@ static void sync_run(ControlClient *client, const GError *woken_by)
         control_client_end(client, woken_by ? woken_by : error);
 }
 
+static const ControlCommand status_command = {.name = "status", .run = status_run};
+static const ControlCommand sync_command = {
+    .name = "sync", .lasts = TRUE, .at_end = CONTROL_END_LATER, .run = sync_run};
+
 const ControlCommand *control_command_find(const char *name)
 {
-    static const ControlCommand commands[] = {
-        {.name = "status", .run = status_run},
-        {.name = "sync", .lasts = TRUE, .at_end = CONTROL_END_LATER, .run = sync_run},
-    };
-    for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+    static const ControlCommand *const all[] = {&status_command, &sync_command,
+                                                &control_events_command};
+    for (guint i = 0; i < G_N_ELEMENTS(all); i++)
+        if (strcmp(all[i]->name, name) == 0)
+            return all[i];
     return NULL;
 }

@@ -47,13 +47,33 @@ struct ControlClient {
     GList link;
 };
 
+struct Control {
+    Fs *fs;
+    GSocketService *service; /* NULL once stopped */
+    char *path;
+    GQueue clients; /* of ControlClient */
+    guint timer;    /* looks after silent clients while there are any */
+    struct {        /* control-events.c's */
+        guint readers;
+        GString *lines; /* what they are told next */
+        guint count;
+        gboolean waits; /* for the notifier */
+    } events;
+};
+
 /* Queues a line of the answer (the format has no line end). */
 void control_client_print(ControlClient *client, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* The answer's last line; the client goes once all is sent. */
 void control_client_end(ControlClient *client, const GError *error);
 /* Bytes that wait to be sent. */
 gsize control_client_queued(const ControlClient *client);
-GQueue *control_clients(Control *control); /* of ControlClient */
+/* Queues lines that are made already, ends and all. */
+void control_client_add(ControlClient *client, const char *lines, gsize size);
+
+/* control-events.c */
+extern const ControlCommand control_events_command;
+/* Tells the readers what there is, now. */
+void control_events_flush(Control *control);
 
 /* control-commands.c: NULL: there is none of that name. */
 const ControlCommand *control_command_find(const char *name);

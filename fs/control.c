@@ -13,20 +13,7 @@
 #define CLIENT_TIMEOUT (10 * G_USEC_PER_SEC) /* either side may be silent in the middle so long */
 #define PATIENCE_AT_END (2 * G_USEC_PER_SEC) /* and so long when the daemon is about to exit */
 
-struct Control {
-    Fs *fs;
-    GSocketService *service; /* NULL once stopped */
-    char *path;
-    GQueue clients;
-    guint timer; /* looks after silent clients while there are any */
-};
-
 static void update_sources(ControlClient *client);
-
-GQueue *control_clients(Control *control)
-{
-    return &control->clients;
-}
 
 /* ---- answers ---- */
 
@@ -42,6 +29,12 @@ void control_client_print(ControlClient *client, const char *format, ...)
     g_string_append_vprintf(client->queue, format, arguments);
     va_end(arguments);
     g_string_append_c(client->queue, '\n');
+    update_sources(client);
+}
+
+void control_client_add(ControlClient *client, const char *lines, gsize size)
+{
+    g_string_append_len(client->queue, lines, (gssize)size);
     update_sources(client);
 }
 
@@ -293,6 +286,7 @@ Control *control_new(Fs *fs, const char *mountpoint, GError **error)
         return NULL;
     Control *control = g_new0(Control, 1);
     control->fs = fs;
+    control->events.lines = g_string_new(NULL);
     control->service = g_steal_pointer(&service);
     control->path = g_steal_pointer(&path);
     g_signal_connect(control->service, "incoming", G_CALLBACK(incoming), control);
@@ -309,6 +303,7 @@ void control_stop(Control *control)
     g_signal_handlers_disconnect_by_data(control->service, control);
     g_clear_object(&control->service);
     unlink(control->path);
+    control_events_flush(control);
     for (GList *item = control->clients.head; item;) {
         ControlClient *client = item->data;
         item = item->next;
@@ -339,6 +334,8 @@ void control_free(Control *control)
     while (control->clients.head)
         client_free(control->clients.head->data);
     g_clear_handle_id(&control->timer, g_source_remove);
+    g_idle_remove_by_data(control);
+    g_string_free(control->events.lines, TRUE);
     g_free(control->path);
     g_free(control);
 }

@@ -10,6 +10,8 @@
 
 /* mountpoint: canonical. NULL and MAIL_ERROR_CONFIG when the socket cannot be made. */
 Control *control_new(Fs *fs, const char *mountpoint, GError **error);
+/* For those who ask for events. Harmless with no control (yet). */
+void control_event(Control *control, AccountEvent kind, Folder *folder, const Message *message);
 /* The mount has ended: takes no new clients, ends all commands but `sync`, and removes the socket:
  * its name is free for another mount's. */
 void control_stop(Control *control);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -94,6 +95,7 @@ static Verdict read_answer(Talk *talk, GError **error)
 /* As a program that writes to a pipe ends: at once, rather than with the next line. */
 static void die_unread(void)
 {
+    fflush(stdout);
     signal(SIGPIPE, SIG_DFL);
     raise(SIGPIPE);
 }

@@ -105,6 +105,12 @@ static gboolean message_known(Folder *folder, MailUid uid, gpointer data)
     return inodes_known(mount->fs.inodes, inode_make(VIEW_EML, folder_row(folder), uid));
 }
 
+static void event_happened(AccountEvent kind, Folder *folder, const Message *message, gpointer data)
+{
+    Mount *mount = data;
+    control_event(mount->fs.control, kind, folder, message);
+}
+
 static void token_renewed(Secret *secret, const GError *error, gpointer data)
 {
     Mount *mount = data;
@@ -129,6 +135,7 @@ static Account *open_account(Mount *mount, Secret *secret, gboolean is_token, GE
         .touched = folder_was_touched,
         .folder_gone = folder_went,
         .known = message_known,
+        .event = event_happened,
         .renew = renew_token,
     };
     const Config *config = mount->config;

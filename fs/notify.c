@@ -4,12 +4,20 @@
 
 #include "inode.h"
 
-typedef enum { NOTICE_ATTRIBUTES, NOTICE_CONTENT, NOTICE_ENTRY, NOTICE_NONE } NoticeKind;
+typedef enum {
+    NOTICE_ATTRIBUTES,
+    NOTICE_CONTENT,
+    NOTICE_ENTRY,
+    NOTICE_CALL,
+    NOTICE_NONE
+} NoticeKind;
 
 typedef struct {
     NoticeKind kind;
     guint64 inode; /* for an entry: of its directory */
     char *name;
+    GSourceFunc func; /* of a call, with its data */
+    gpointer data;
 } Notice;
 
 struct Notifier {
@@ -41,6 +49,8 @@ static gpointer write_notices(gpointer data)
         else if (kind == NOTICE_ENTRY)
             fuse_lowlevel_notify_inval_entry(notifier->session, notice->inode, notice->name,
                                              strlen(notice->name));
+        else if (kind == NOTICE_CALL)
+            g_idle_add_full(G_PRIORITY_DEFAULT, notice->func, notice->data, NULL);
         notice_free(notice);
     }
     g_atomic_int_set(&notifier->ended, TRUE);
@@ -113,6 +123,15 @@ void notifier_content(Notifier *notifier, guint64 inode)
 void notifier_entry(Notifier *notifier, guint64 parent, const char *name)
 {
     post(notifier, NOTICE_ENTRY, parent, name);
+}
+
+void notifier_after(Notifier *notifier, GSourceFunc func, gpointer data)
+{
+    Notice *notice = g_new0(Notice, 1);
+    notice->kind = NOTICE_CALL;
+    notice->func = func;
+    notice->data = data;
+    g_async_queue_push(notifier->queue, notice);
 }
 
 void notifier_hold(Notifier *notifier, guint64 inode)

@@ -21,6 +21,9 @@ void notifier_attributes(Notifier *notifier, guint64 inode);
 void notifier_content(Notifier *notifier, guint64 inode);
 /* The name does not stand for what it stood for. */
 void notifier_entry(Notifier *notifier, guint64 parent, const char *name);
+/* Calls func once from the main loop, when the kernel has been told all that was posted before (but
+ * for what is held back). The caller removes its idle sources before data goes. */
+void notifier_after(Notifier *notifier, GSourceFunc func, gpointer data);
 /* Requests on an inode (0: none) that are not answered yet; counted. */
 void notifier_hold(Notifier *notifier, guint64 inode);
 void notifier_release(Notifier *notifier, guint64 inode);

@@ -463,11 +463,23 @@ static gboolean is_known(Folder *folder, MailUid uid, gpointer data)
     return g_hash_table_contains(((Fixture *)data)->known, GUINT_TO_POINTER(uid));
 }
 
+static void note_event(AccountEvent kind, Folder *folder, const Message *message, gpointer data)
+{
+    static const char *const kinds[] = {"new",   "gone",       "flags",
+                                        "moved", "folder-new", "folder-gone"};
+    Fixture *f = data;
+    g_string_append_printf(f->events, "%s %s", kinds[kind], folder_label(folder));
+    if (message)
+        g_string_append_printf(f->events, " %u", message->uid);
+    g_string_append_c(f->events, '\n');
+}
+
 void fixture_set_up(Fixture *f, gconstpointer data)
 {
     f->directory = g_dir_make_tmp("mailfs-account-XXXXXX", NULL);
     f->folders = g_ptr_array_new_with_free_func(folder_free);
     f->known = g_hash_table_new(NULL, NULL);
+    f->events = g_string_new(NULL);
     f->config = (AccountConfig){.directory = f->directory,
                                 .identity = "imaps://test",
                                 .refresh = 3600,
@@ -479,8 +491,16 @@ void fixture_set_up(Fixture *f, gconstpointer data)
 
 void fixture_mount(Fixture *f)
 {
-    static const AccountFuncs funcs = {label,   state_changed, message_gone, message_changed,
-                                       touched, folder_gone,   is_known,     NULL};
+    static const AccountFuncs funcs = {
+        .label = label,
+        .state = state_changed,
+        .gone = message_gone,
+        .changed = message_changed,
+        .touched = touched,
+        .folder_gone = folder_gone,
+        .known = is_known,
+        .event = note_event,
+    };
     g_autoptr(GError) error = NULL;
     TestWaiter waiter = {.waiter = {.wake = test_wake}};
     current = f;
@@ -531,6 +551,7 @@ void fixture_tear_down(Fixture *f, gconstpointer data)
     g_assert_true(g_spawn_command_line_sync(clean, NULL, NULL, NULL, NULL));
     g_ptr_array_unref(f->folders);
     g_hash_table_unref(f->known);
+    g_string_free(f->events, TRUE);
     g_free(f->directory);
 }
 

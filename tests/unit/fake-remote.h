@@ -57,6 +57,7 @@ typedef struct {
     GPtrArray *folders; /* of the server: outlives both */
     GHashTable *known;  /* uids that the kernel holds */
     guint gone, changed;
+    GString *events; /* a line each: "new INBOX 3" */
 } Fixture;
 
 typedef struct {
