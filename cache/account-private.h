@@ -13,15 +13,16 @@ typedef enum { SIZES_UNKNOWN, SIZES_CERTAIN, SIZES_WRONG } SizesState;
 
 /* A program that reads one message after the other; prefetch.c. */
 typedef struct {
-    MailUid last;   /* the message read last */
-    MailUid ahead;  /* up to here what follows was asked for */
-    gint steps;     /* how many of the last reads went up from the one before, less those down */
+    MailUid last;  /* the message read last */
+    MailUid ahead; /* up to here what follows was asked for */
+    gint steps;    /* how many of the last reads went up from the one before, less those down */
     gboolean backward;
     guint64 window; /* bytes to be ahead of the reader */
 } Walk;
 
 typedef struct Download Download;
 typedef struct FolderSync FolderSync;
+typedef struct Arrivals Arrivals;
 
 struct Folder {
     Account *account;
@@ -36,7 +37,9 @@ struct Folder {
     MailModSeq modseq;
     gboolean listed;
     gboolean read_only;
-    gboolean seen; /* by the LIST that is running */
+    guint32 permanent_flags;   /* MailFlags that the server keeps; 0: not known */
+    char **permanent_keywords; /* or NULL */
+    gboolean seen;             /* by the LIST that is running */
 
     GHashTable *by_label; /* char* (a child's label) -> Folder */
     GPtrArray *children;  /* of Folder, ascending by row */
@@ -45,15 +48,18 @@ struct Folder {
     guint64 generation;
     gint64 changed;
     gint64 refreshed; /* monotonic; 0: not in this mount */
+    gint64 synced;    /* when the last sync that was completed had begun; likewise */
     gboolean dirty;   /* the server hinted at a change */
     FolderSync *sync; /* running, or NULL */
     WaitList sync_waiters;
     GArray *taken; /* uids that changes of ours removed: a listing under way may still name them */
 
-    GHashTable *downloads; /* uid -> Download */
-    GHashTable *orphans;   /* uid -> Message*: removed, yet held by the kernel */
-    GHashTable *failures;  /* uid -> Failure: reads that fail at once for a while */
-    guint verifying;       /* downloads whose only purpose is to check sizes */
+    GHashTable *downloads;     /* uid -> Download */
+    GHashTable *orphans;       /* uid -> Message*: removed, yet held by the kernel */
+    GHashTable *failures;      /* uid -> Failure: reads that fail at once for a while */
+    guint verifying;           /* downloads whose only purpose is to check sizes */
+    GPtrArray *arrivals;       /* of Arrival: put here, without a uid so far; ascending by id */
+    GHashTable *arrival_names; /* char* -> Arrival: the visible ones */
     Walk walk;
 };
 
@@ -64,6 +70,7 @@ struct Account {
     Index *index;
     Bodies *bodies;
     Journal *journal;
+    Arrivals *arrivals;
     Remote *remote;
     Folder *root;
     GHashTable *by_row;  /* row -> Folder; owns them */
@@ -103,6 +110,16 @@ static inline void account_event(AccountEvent kind, Folder *folder, const Messag
 }
 
 /* account.c */
+/* A removal or a move of this message is in the journal: it is out of sight from here on. */
+void folder_take(Folder *folder, Message *message, AccountEvent event);
+/* How a message of this folder is removed; FALSE when it is not to be. */
+gboolean account_removal_kind(Account *account, Folder *folder, IndexChangeKind *kind,
+                              Folder **target, GError **error);
+/* Removes a message that may not be listed yet; for good, or by policy. */
+gboolean account_remove_uid(Account *account, Folder *folder, MailUid uid, gboolean for_good,
+                            GError **error);
+/* Wakes who waits for the server to have everything, if it has. */
+void account_tell_if_flushed(Account *account);
 /* Puts what follows into one transaction with what other calls of this turn of the loop write. */
 void account_batch(Account *account);
 /* Ends that transaction now: before one that must be durable by itself. */
@@ -125,6 +142,9 @@ void folder_touch(Folder *folder);       /* it lists other things now */
 Folder *folders_trash(Account *account); /* NULL: the server has none */
 
 /* sync.c */
+/* Whether the listing is one that was asked for after `since` (monotonic). If not, one is on its
+ * way, and the waiter wakes when it is here or failed; then the question is put again. */
+gboolean sync_since(Folder *folder, gint64 since, Waiter *waiter);
 void sync_cancel(Folder *folder);
 /* Takes messages out of mailbox, index and bodies; an orphan stays while the kernel holds it. */
 void folder_drop_messages(Folder *folder, const GArray *uids);
@@ -149,6 +169,9 @@ void failure_note(Folder *folder, MailUid uid, const GError *error);
 const GError *failure_now(Folder *folder, MailUid uid); /* NULL: it may be tried */
 
 /* downloads.c */
+/* account_read(), of a message that was not moved. */
+AccountReply downloads_read(Folder *folder, MailUid uid, guint64 offset, gsize size, Waiter *waiter,
+                            BodySpan *span, GError **error);
 void downloads_drop_halted(Account *account); /* those that rest for long */
 void downloads_cancel(Folder *folder);
 /* Fetches a body that nobody waits for yet, unless it is here or on its way. */
@@ -158,6 +181,9 @@ void downloads_measure(Folder *folder, MailUid uid);
 /* Has a whole body fetched that nobody reads yet: for a message that is about to be removed on the
  * server while a program still holds it open. TRUE: it is here, or cannot be had any more. */
 gboolean downloads_secure(Folder *folder, MailUid uid);
+
+/* Whether a body is just being received. */
+gboolean downloads_active(Folder *folder, MailUid uid);
 
 /* prefetch.c */
 /* A program begins to read this message: fetches ahead when it walks the folder. */

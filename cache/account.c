@@ -1,6 +1,6 @@
 /* The account as a whole: opening and closing, the server's state, and the changes that a user
  * makes. */
-#include "account-private.h"
+#include "arrivals.h"
 #include "mime.h"
 
 #include <string.h>
@@ -78,12 +78,14 @@ static void remote_changed_state(RemoteState state, const GError *error, gpointe
         g_clear_error(&account->last_error);
         forget_failures(account);
         journal_kick(account->journal);
+        arrivals_kick(account);
     }
     if (state == REMOTE_OFFLINE) {
         g_autoptr(GError) waiting =
             g_error_new(MAIL_ERROR, error->code, "pending changes (%u) wait for the server: %s",
-                        journal_pending(account->journal), error->message);
+                        account_pending(account), error->message);
         wait_list_wake(&account->flush_waiters, waiting);
+        arrivals_offline(account, waiting);
     }
     account->funcs->state(state, error, account->data);
 }
@@ -122,8 +124,9 @@ static gboolean open_cache(Account *account, GError **error)
         return FALSE;
     account->had_cache = account->list_known;
     sizes_load(account);
-    account->journal = journal_new(account, error);
-    return account->journal != NULL;
+    account->arrivals = arrivals_new(account, error);
+    account->journal = account->arrivals ? journal_new(account, error) : NULL;
+    return account->journal && arrivals_load(account, error);
 }
 
 Account *account_new(const AccountConfig *config, Secret *secret, const AccountFuncs *funcs,
@@ -136,6 +139,7 @@ Account *account_new(const AccountConfig *config, Secret *secret, const AccountF
     Account *account = g_new0(Account, 1);
     account->config = *config;
     account->config.directory = g_strdup(config->directory);
+    account->config.data_directory = g_strdup(config->data_directory);
     account->config.identity = g_strdup(config->identity);
     account->funcs = funcs;
     account->data = data;
@@ -159,9 +163,12 @@ void account_free(Account *account)
     g_clear_handle_id(&account->download_source, g_source_remove);
     if (account->list_job)
         remote_cancel(account->remote, account->list_job);
+    if (account->arrivals)
+        arrivals_stop(account->arrivals);
     journal_free(account->journal);
     if (account->root)
         folders_free(account);
+    g_clear_pointer(&account->arrivals, arrivals_free);
     remote_free(account->remote);
     if (account->index)
         account_batch_end(account);
@@ -170,6 +177,7 @@ void account_free(Account *account)
     g_ptr_array_unref(account->batches);
     g_clear_error(&account->last_error);
     g_free((char *)account->config.directory);
+    g_free((char *)account->config.data_directory);
     g_free((char *)account->config.identity);
     g_free(account);
 }
@@ -228,6 +236,7 @@ void account_describe(Account *account, GString *out)
         g_string_append_printf(out, "last-error: %s\n", account->last_error->message);
     remote_describe(account->remote, out);
     journal_describe(account->journal, out);
+    arrivals_describe(account, out);
     g_string_append_printf(out, "folders: %u\n", folders);
     g_string_append_printf(out, "folders-in-memory: %u\n", loaded);
     g_string_append_printf(out, "messages-in-memory: %" G_GUINT64_FORMAT "\n", messages);
@@ -246,12 +255,8 @@ void account_describe(Account *account, GString *out)
 
 char *account_keywords(Account *account, Folder *folder, MailUid uid)
 {
-    return index_get_keywords(account->index, folder->row, uid);
-}
-
-void account_forget(Account *account, Folder *folder, MailUid uid)
-{
-    folder_release_orphan(folder, uid);
+    g_autofree char *known = index_get_keywords(account->index, folder->row, uid);
+    return journal_keywords(account->journal, folder, uid, known);
 }
 
 void account_forget_all(Account *account)
@@ -267,104 +272,36 @@ void account_forget_all(Account *account)
     }
 }
 
-/* ---- changes ---- */
-
-gboolean account_mark_seen(Account *account, Folder *folder, MailUid uid, GError **error)
-{
-    Message *message = mailbox_find(folder_mailbox(folder), uid);
-    if (!message || !message_visible(folder, message) || (message->flags & MAIL_FLAG_SEEN) ||
-        account->config.read_only || folder->read_only)
-        return TRUE;
-    if (!journal_flags(account->journal, folder, uid, MAIL_FLAG_SEEN, 0, error))
-        return FALSE;
-    message->flags |= MAIL_FLAG_SEEN;
-    message->changed = g_get_real_time() / G_USEC_PER_SEC;
-    account->funcs->changed(folder, uid, account->data);
-    account_event(ACCOUNT_EVENT_FLAGS, folder, message);
-    return TRUE;
-}
-
-/* Is the folder the trash, or below it? */
-static gboolean in_trash(const Folder *folder, const Folder *trash)
-{
-    while (folder && folder != trash)
-        folder = folder->parent;
-    return folder != NULL;
-}
-
-static gboolean removal_kind(Account *account, Folder *folder, IndexChangeKind *kind,
-                             Folder **target, GError **error)
-{
-    AccountDelete policy = account->config.delete_policy;
-    Folder *trash = folders_trash(account);
-    *target = NULL;
-    if (policy == ACCOUNT_DELETE_REFUSE) {
-        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_NO_PERMISSION,
-                            "messages are not removed (delete=refuse)");
-        return FALSE;
-    }
-    if (policy == ACCOUNT_DELETE_TRASH && !trash) {
-        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_NO_PERMISSION,
-                            "the server has no \\Trash folder: use delete=expunge or delete=mark");
-        return FALSE;
-    }
-    if (policy == ACCOUNT_DELETE_DEFAULT && !trash && account->trash_known) {
-        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_NO_PERMISSION,
-                            "the \\Trash folder is not there any more, and what is removed now "
-                            "would be gone for good: delete=expunge allows that");
-        return FALSE;
-    }
-    if (policy == ACCOUNT_DELETE_MARK) {
-        *kind = INDEX_CHANGE_MARK;
-    } else if (policy == ACCOUNT_DELETE_EXPUNGE || !trash || in_trash(folder, trash)) {
-        *kind = INDEX_CHANGE_EXPUNGE;
-    } else {
-        *kind = INDEX_CHANGE_TRASH;
-        *target = trash;
-    }
-    return TRUE;
-}
-
-gboolean account_remove(Account *account, Folder *folder, MailUid uid, GError **error)
-{
-    IndexChangeKind kind;
-    Folder *target;
-    Message *message = mailbox_find(folder_mailbox(folder), uid);
-    if (!message || !message_visible(folder, message)) {
-        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_GONE, "there is no such message");
-        return FALSE;
-    }
-    if (account->config.read_only || folder->read_only) {
-        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_READ_ONLY, "the folder is read-only");
-        return FALSE;
-    }
-    if (!removal_kind(account, folder, &kind, &target, error) ||
-        !journal_remove(account->journal, folder, uid, kind, target, error))
-        return FALSE;
-    folder_orphan(folder, message);
-    message->flags |= MESSAGE_REMOVED;
-    folder->generation++;
-    folder->changed = g_get_real_time() / G_USEC_PER_SEC;
-    account_event(target ? ACCOUNT_EVENT_MOVED : ACCOUNT_EVENT_GONE, folder, message);
-    return TRUE;
-}
-
-AccountReply account_flush(Account *account, Waiter *waiter, GError **error)
-{
-    if (journal_pending(account->journal) == 0)
-        return ACCOUNT_READY;
-    remote_wake(account->remote);
-    journal_kick(account->journal);
-    wait_list_add(&account->flush_waiters, waiter);
-    return ACCOUNT_WAIT;
-}
+/* ---- barriers ---- */
 
 guint account_pending(Account *account)
 {
-    return journal_pending(account->journal);
+    return journal_pending(account->journal) + arrivals_pending(account);
 }
 
 guint account_refused(Account *account)
 {
     return journal_refused(account->journal);
+}
+
+void account_tell_if_flushed(Account *account)
+{
+    if (account->flush_waiters.length > 0 && account_pending(account) == 0)
+        wait_list_wake(&account->flush_waiters, NULL);
+}
+
+AccountReply account_flush(Account *account, Waiter *waiter, GError **error)
+{
+    if (account_pending(account) == 0)
+        return ACCOUNT_READY;
+    remote_wake(account->remote);
+    journal_kick(account->journal);
+    arrivals_kick(account);
+    wait_list_add(&account->flush_waiters, waiter);
+    return ACCOUNT_WAIT;
+}
+
+void account_finish(Account *account)
+{
+    arrivals_give_up_open(account);
 }

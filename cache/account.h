@@ -10,6 +10,7 @@
 
 typedef struct Account Account;
 typedef struct Folder Folder;
+typedef struct Arrival Arrival;
 
 typedef enum {
     ACCOUNT_DELETE_DEFAULT, /* trash where the server has a \Trash folder, else expunge */
@@ -20,10 +21,11 @@ typedef enum {
 } AccountDelete;
 
 typedef struct {
-    const char *directory; /* the cache's, of this account alone */
-    const char *identity;  /* e.g. "imaps://user@host:993" */
-    guint64 cache_size;    /* bytes of bodies on disk; 0: no limit */
-    guint refresh;         /* seconds after which a listing is brought up to date when read */
+    const char *directory;      /* the cache's, of this account alone */
+    const char *data_directory; /* for what is nowhere else: new messages that wait to be sent */
+    const char *identity;       /* e.g. "imaps://user@host:993" */
+    guint64 cache_size;         /* bytes of bodies on disk; 0: no limit */
+    guint refresh;              /* seconds after which a listing is brought up to date when read */
     AccountDelete delete_policy;
     gboolean headers; /* names need From and Subject */
     gboolean read_only;
@@ -62,6 +64,10 @@ typedef struct {
      * found by the first listing of a folder is no event. message: NULL for a folder's; both are
      * valid during the call only. May be NULL. */
     void (*event)(AccountEvent kind, Folder *folder, const Message *message, gpointer data);
+    /* What was put into a folder under this name does not stand there any more. */
+    void (*arrival_gone)(Folder *folder, const char *name, guint32 id, gpointer data);
+    /* Does the kernel hold a reference to this arrival? */
+    gboolean (*arrival_known)(guint32 id, gpointer data);
     void (*renew)(gpointer data); /* another token is needed: account_set_secret() */
 } AccountFuncs;
 
@@ -147,10 +153,72 @@ void account_forget_all(Account *account);
 /* ---- changes: durable here on return, then on their way ---- */
 
 gboolean account_mark_seen(Account *account, Folder *folder, MailUid uid, GError **error);
+/* Changes flags of these messages (of MailUidRange); keywords NULL-terminated, or NULL. Those that
+ * do not exist are passed over. MAIL_ERROR_UNSUPPORTED when the server would not keep one of them.
+ */
+gboolean account_set_flags(Account *account, Folder *folder, const GArray *uids, guint32 add,
+                           guint32 remove, const char *const *add_keywords,
+                           const char *const *remove_keywords, GError **error);
+/* Moves a message to another folder, where it stands under this name until it has its own. */
+gboolean account_move(Account *account, Folder *from, MailUid uid, Folder *to, const char *name,
+                      GError **error);
 /* Removes it from view, and from the server by policy. */
 gboolean account_remove(Account *account, Folder *folder, MailUid uid, GError **error);
 /* READY once the server has everything; FAILED when it cannot be reached: *error says how many
  * changes wait. */
 AccountReply account_flush(Account *account, Waiter *waiter, GError **error);
+/* The mount ends: files that are still being written are kept where account_failed_directory()
+ * says, and never sent. */
+void account_finish(Account *account);
 guint account_pending(Account *account);
 guint account_refused(Account *account);
+
+/* ---- arrivals: what was put into a folder and has no uid of its own there yet ---- */
+
+Arrival *account_arrival(Account *account, guint32 id); /* NULL: none (any more) */
+guint32 arrival_id(const Arrival *arrival);             /* never reused */
+Folder *arrival_folder(const Arrival *arrival);         /* NULL: it went */
+const char *arrival_name(const Arrival *arrival);       /* that it was given */
+
+typedef struct {
+    guint64 size;
+    gint64 date;       /* seconds UTC */
+    gboolean writable; /* still being written */
+    gboolean listed;
+    gboolean certain; /* the size is what a reader gets */
+} ArrivalInfo;
+void arrival_info(Arrival *arrival, ArrivalInfo *info);
+/* TRUE: it is this message by now. */
+gboolean arrival_message(Arrival *arrival, Folder **folder, MailUid *uid);
+/* The visible one of this name. */
+Arrival *folder_arrival(Folder *folder, const char *name);
+/* The visible one with the smallest id above `after`. */
+Arrival *folder_next_arrival(Folder *folder, guint32 after);
+/* The visible message that was put here by this name, which is not listed; 0: none. */
+MailUid folder_alias(Folder *folder, const char *name);
+
+/* An empty new file, open for writing. An open one of that name is replaced; anything else there is
+ * MAIL_ERROR_EXISTS. */
+Arrival *account_create(Account *account, Folder *folder, const char *name, GError **error);
+/* MAIL_ERROR_NO_PERMISSION once it is complete. */
+gboolean account_write(Account *account, Arrival *arrival, guint64 offset, const void *bytes,
+                       gsize size, GError **error);
+gboolean account_truncate(Account *account, Arrival *arrival, guint64 size, GError **error);
+/* Its date, which the message will have; without effect once it is on its way. */
+gboolean account_set_date(Account *account, Arrival *arrival, gint64 date, GError **error);
+AccountReply account_read_arrival(Account *account, Arrival *arrival, guint64 offset, gsize size,
+                                  Waiter *waiter, BodySpan *span, GError **error);
+/* The kernel let go of it, so nobody has it open: it is complete, and will be sent, unless its name
+ * says that it stays here (".x", "x~", "4913"). */
+void account_arrival_forgotten(Account *account, guint32 id);
+/* Completes it. READY once the server has it; FAILED with what it said, or MAIL_ERROR_INVALID. */
+AccountReply account_arrival_sync(Account *account, Arrival *arrival, Waiter *waiter,
+                                  GError **error);
+/* One that the server may have already is expunged there: it never goes to the Trash, unless it was
+ * moved here. */
+gboolean account_remove_arrival(Account *account, Arrival *arrival, GError **error);
+/* Never replaces a message: MAIL_ERROR_EXISTS. */
+gboolean account_rename_arrival(Account *account, Arrival *arrival, Folder *to, const char *name,
+                                GError **error);
+/* Where new files lie that were not sent: <id>-<name>. */
+const char *account_failed_directory(Account *account);

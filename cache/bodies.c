@@ -596,3 +596,14 @@ gboolean bodies_adopt(Bodies *bodies, guint32 folder, MailUid uid, guint64 bytes
     meet_budget(bodies, body);
     return TRUE;
 }
+
+void bodies_link(Bodies *bodies, guint32 from, MailUid uid, guint32 to, MailUid new_uid)
+{
+    const Body *body = find(bodies, from, uid);
+    if (!body || find(bodies, to, new_uid) || bodies_folder_fd(bodies, to, TRUE) < 0)
+        return;
+    g_autofree char *source = g_strdup_printf("%u/%u", from, uid);
+    g_autofree char *target = g_strdup_printf("%u/%u", to, new_uid);
+    if (linkat(bodies->root, source, bodies->root, target, 0) == 0)
+        bodies_adopt(bodies, to, new_uid, body->bytes, NULL);
+}

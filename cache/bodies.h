@@ -28,6 +28,8 @@ void bodies_pin(Bodies *bodies, guint32 folder, MailUid uid);
 void bodies_unpin(Bodies *bodies, guint32 folder, MailUid uid);
 void bodies_remove(Bodies *bodies, guint32 folder, MailUid uid);
 void bodies_remove_folder(Bodies *bodies, guint32 folder);
+/* The body of a message, if it is here, is that of another one, too: it was moved or copied. */
+void bodies_link(Bodies *bodies, guint32 from, MailUid uid, guint32 to, MailUid new_uid);
 /* Bytes on disk, bodies on disk, the budget. */
 guint64 bodies_bytes(const Bodies *bodies);
 guint bodies_count(const Bodies *bodies);

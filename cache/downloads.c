@@ -488,9 +488,10 @@ static void confirm_length(Folder *folder, MailUid uid, guint64 length)
         sizes_set_length(folder, uid, length);
 }
 
-AccountReply account_read(Account *account, Folder *folder, MailUid uid, guint64 offset, gsize size,
-                          Waiter *waiter, BodySpan *span, GError **error)
+AccountReply downloads_read(Folder *folder, MailUid uid, guint64 offset, gsize size, Waiter *waiter,
+                            BodySpan *span, GError **error)
 {
+    Account *account = folder->account;
     guint64 length;
     if (offset == 0 && bodies_has(account->bodies, folder->row, uid, &length))
         prefetch_read(folder, uid); /* what is cached may be a part of a walk, too */
@@ -574,6 +575,12 @@ gboolean downloads_secure(Folder *folder, MailUid uid)
         queue_window(download);
     }
     return FALSE;
+}
+
+gboolean downloads_active(Folder *folder, MailUid uid)
+{
+    const Download *download = find(folder, uid);
+    return download && (download->batch || download->queued);
 }
 
 void downloads_ahead(Folder *folder, MailUid uid)

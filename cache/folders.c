@@ -3,7 +3,7 @@
  * The server names a mailbox by one string; its delimiter makes a path of it. A level that the
  * server does not list by itself ("a" of "a/b") gets a row of its own, so that every directory has
  * a number that stays. */
-#include "account-private.h"
+#include "arrivals.h"
 
 #include <string.h>
 
@@ -25,6 +25,8 @@ static void folder_free(Folder *folder)
     g_hash_table_unref(folder->by_label);
     g_ptr_array_unref(folder->children);
     g_array_unref(folder->taken);
+    g_hash_table_unref(folder->arrival_names);
+    g_ptr_array_unref(folder->arrivals);
     mailbox_free(folder->mailbox);
     g_free(folder->name);
     g_free(folder->label);
@@ -41,6 +43,8 @@ static Folder *folder_new(Account *account)
     folder->orphans = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     folder->failures = g_hash_table_new_full(NULL, NULL, NULL, failure_free);
     folder->taken = mail_uid_set_new();
+    folder->arrivals = g_ptr_array_new();
+    folder->arrival_names = g_hash_table_new(g_str_hash, g_str_equal);
     folder->generation = 1;
     folder->changed = account->started;
     g_queue_init(&folder->sync_waiters);
@@ -324,6 +328,7 @@ static void void_row(Folder *folder)
 /* A folder that the server does not list any more, and that nothing hangs below. */
 static void remove_folder(Folder *folder)
 {
+    arrivals_folder_gone(folder);
     detach(folder);
     void_row(folder);
     folder_touch(folder->parent);
@@ -354,6 +359,7 @@ void folder_renew(Folder *folder, MailUidValidity uidvalidity)
     folder->listed = FALSE;
     folder_store(folder);
     link_row(folder);
+    arrivals_folder_renewed(folder);
     folder_touch(folder->parent);
     folder_touch(folder);
     account_event(ACCOUNT_EVENT_FOLDER_NEW, folder, NULL);

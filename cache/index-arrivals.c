@@ -80,6 +80,15 @@ gboolean index_put_alias(Index *index, guint32 folder, const char *name, MailUid
     return index_run(index, statement, error);
 }
 
+gboolean index_has_alias(Index *index, guint32 folder, MailUid uid)
+{
+    sqlite3_stmt *row = index_message_statement(index, STATEMENT_HAS_ALIAS, folder, uid);
+    gboolean has = FALSE;
+    while (index_next(index, row, NULL))
+        has = TRUE;
+    return has;
+}
+
 gboolean index_remove_aliases(Index *index, guint32 folder, MailUid uid, GError **error)
 {
     return index_run(index, index_message_statement(index, STATEMENT_REMOVE_ALIASES, folder, uid),

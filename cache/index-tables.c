@@ -69,7 +69,7 @@ const char *const index_statements[STATEMENT_COUNT] = {
     [STATEMENT_REMOVE_FOLDER_ALIASES] = "DELETE FROM aliases WHERE folder=?1",
     [STATEMENT_EACH_MESSAGE] = "SELECT uid, flags, keywords, size, length, date, changed, sender,"
                                " subject, message_id, hidden FROM messages WHERE folder=?1"
-                               " ORDER BY uid",
+                               " AND uid>=?2 ORDER BY uid",
     [STATEMENT_PUT_MESSAGE] = "REPLACE INTO messages (folder, uid, flags, keywords, size, length,"
                               " date, changed, sender, subject, message_id, hidden)"
                               " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
@@ -104,6 +104,7 @@ const char *const index_statements[STATEMENT_COUNT] = {
     [STATEMENT_REMOVE_ARRIVAL] = "DELETE FROM arrivals WHERE id=?1",
     [STATEMENT_FIND_ALIAS] = "SELECT uid FROM aliases WHERE folder=?1 AND name=?2",
     [STATEMENT_PUT_ALIAS] = "REPLACE INTO aliases (folder, uid, name) VALUES (?1, ?2, ?3)",
+    [STATEMENT_HAS_ALIAS] = "SELECT 1 FROM aliases WHERE folder=?1 AND uid=?2 LIMIT 1",
     [STATEMENT_REMOVE_ALIASES] = "DELETE FROM aliases WHERE folder=?1 AND uid=?2",
     [STATEMENT_GET_MESSAGE_ID] = "SELECT message_id FROM messages WHERE folder=?1 AND uid=?2",
 };
@@ -203,8 +204,13 @@ gboolean index_remove_folder(Index *index, guint32 row, GError **error)
 gboolean index_each_message(Index *index, guint32 folder, IndexMessageFunc func, gpointer data,
                             GError **error)
 {
-    sqlite3_stmt *row = index_statement(index, STATEMENT_EACH_MESSAGE);
-    sqlite3_bind_int64(row, 1, folder);
+    return index_each_message_from(index, folder, 0, func, data, error);
+}
+
+gboolean index_each_message_from(Index *index, guint32 folder, MailUid uid, IndexMessageFunc func,
+                                 gpointer data, GError **error)
+{
+    sqlite3_stmt *row = index_message_statement(index, STATEMENT_EACH_MESSAGE, folder, uid);
     GError *failure = NULL;
     while (index_next(index, row, &failure)) {
         IndexMessage message = {

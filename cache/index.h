@@ -88,6 +88,9 @@ typedef void (*IndexMessageFunc)(const IndexMessage *message, gpointer data);
 /* The folder's messages, ascending by uid; the strings last until func returns. */
 gboolean index_each_message(Index *index, guint32 folder, IndexMessageFunc func, gpointer data,
                             GError **error);
+/* Only those with at least this uid. */
+gboolean index_each_message_from(Index *index, guint32 folder, MailUid uid, IndexMessageFunc func,
+                                 gpointer data, GError **error);
 gboolean index_put_message(Index *index, const IndexMessage *message, GError **error);
 gboolean index_set_flags(Index *index, guint32 folder, MailUid uid, guint32 flags,
                          const char *keywords, gint64 changed, GError **error);
@@ -162,6 +165,7 @@ gboolean index_remove_arrival(Index *index, guint32 id, GError **error);
 MailUid index_find_alias(Index *index, guint32 folder, const char *name); /* 0: none */
 gboolean index_put_alias(Index *index, guint32 folder, const char *name, MailUid uid,
                          GError **error);
+gboolean index_has_alias(Index *index, guint32 folder, MailUid uid);
 gboolean index_remove_aliases(Index *index, guint32 folder, MailUid uid, GError **error);
 
 /* NULL: no such message. Otherwise its Message-ID, "" for none; g_free. */

@@ -1,31 +1,20 @@
-/* What becomes of changes: to stable storage, to the server in sets, and what its answer means
- * here.
+/* What becomes of changes: to stable storage, then to the server in sets.
  *
  * A removal takes up to three commands where MOVE or UID EXPUNGE is missing; `state` is how far it
- * got, kept in the index, so that a replay after a crash goes on from there. */
+ * got, kept in the index, so that a replay after a crash goes on from there. A COPY is the one
+ * command that must not be repeated: before it is sent, the index has it that it may have been, and
+ * the smallest uid that the copy can have; when its answer is lost, the copy is looked for. */
+#include "arrivals.h"
 #include "journal-private.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #define LET_GO 100  /* milliseconds in which the kernel forgets a file that nobody has open */
 #define RETRY 5000  /* milliseconds after a failure that may pass */
 #define MAX_TRIES 3 /* against a server that answers out of protocol */
 #define MAX_GROUP 10000
-
-/* Changes of one kind in one folder, that one command carries. */
-struct Group {
-    Journal *journal;
-    Folder *folder;
-    IndexChangeKind kind;
-    guint32 state;
-    guint32 add, remove;
-    guint32 target;
-    char *target_name;
-    GArray *uids;
-    GPtrArray *changes;
-    RemoteJob *job;
-};
 
 typedef struct DiskSync {
     Journal *journal;
@@ -36,83 +25,13 @@ typedef struct DiskSync {
 
 static void group_step(Group *group);
 
-/* ---- endings ---- */
-
-static void flags_done(Change *change)
-{
-    Folder *folder = change->folder;
-    Account *account = folder->account;
-    g_autoptr(GError) error = NULL;
-    const Message *message = mailbox_find(folder_mailbox(folder), change->uid);
-    if (!message)
-        return;
-    g_autofree char *keywords = index_get_keywords(account->index, folder->row, change->uid);
-    if (!index_set_flags(account->index, folder->row, change->uid,
-                         message->flags & MAIL_FLAGS_SYSTEM, keywords ? keywords : "",
-                         message->changed, &error))
-        account_index_failed(account, error);
-}
-
-/* It stays on the server with \Deleted, and out of sight here. */
-static void removal_left(Change *change)
-{
-    Folder *folder = change->folder;
-    Message *message = mailbox_find(folder_mailbox(folder), change->uid);
-    if (!message)
-        return;
-    message->flags |= MAIL_FLAG_DELETED | MESSAGE_HIDDEN;
-    message->flags &= ~(guint32)MESSAGE_REMOVED;
-    index_set_hidden(folder->account->index, folder->row, change->uid, TRUE, NULL);
-    flags_done(change);
-}
-
-/* The server said NO: what was shown is taken back. */
-static void change_undo(Change *change)
-{
-    Folder *folder = change->folder;
-    Account *account = folder->account;
-    Message *message = mailbox_find(folder_mailbox(folder), change->uid);
-    if (!message)
-        return;
-    if (journal_is_removal(change->kind)) {
-        message->flags &= ~(guint32)MESSAGE_REMOVED;
-        folder_release_orphan(folder, change->uid);
-        folder_touch(folder);
-        if (message_visible(folder, message))
-            account_event(ACCOUNT_EVENT_NEW, folder, message);
-        return;
-    }
-    message->flags = (message->flags & ~change->add) | change->remove;
-    account->funcs->changed(folder, change->uid, account->data);
-    account_event(ACCOUNT_EVENT_FLAGS, folder, message);
-}
-
-typedef enum { END_OK, END_LEFT, END_REFUSED, END_VOID } Ending;
-
-/* `gone` gathers what is not on the server any more. */
-static void change_end(Journal *journal, Change *change, Ending ending, const char *why,
-                       GArray *gone)
-{
-    if (ending == END_OK && journal_is_removal(change->kind) && change->kind != INDEX_CHANGE_MARK)
-        mail_uid_set_add(gone, change->uid, change->uid);
-    else if (ending == END_LEFT || (ending == END_OK && change->kind == INDEX_CHANGE_MARK))
-        removal_left(change);
-    else if (ending == END_OK)
-        flags_done(change);
-    else
-        journal_note_refusal(journal, change, why);
-    if (ending == END_REFUSED)
-        change_undo(change);
-    journal_drop(journal, change);
-}
-
 /* ---- groups ---- */
 
 static void group_free(Group *group)
 {
+    waiter_cancel(&group->waiter);
     g_array_unref(group->uids);
     g_ptr_array_unref(group->changes);
-    g_free(group->target_name);
     g_free(group);
 }
 
@@ -127,13 +46,18 @@ static void group_release(Group *group)
     group_free(group);
 }
 
+static const Change *group_first(const Group *group)
+{
+    return group->changes->pdata[0];
+}
+
 static void group_end(Group *group, Ending ending, const char *why)
 {
     Journal *journal = group->journal;
     Folder *folder = group->folder;
     g_autoptr(GPtrArray) changes = g_ptr_array_ref(group->changes);
     g_autoptr(GArray) gone = mail_uid_set_new();
-    Folder *target = group->target ? account_folder(journal->account, group->target) : NULL;
+    Folder *target = journal_target(group_first(group));
     if (target)
         target->dirty = TRUE; /* who looks there next shall see what came */
     if (ending == END_REFUSED || ending == END_VOID)
@@ -142,7 +66,7 @@ static void group_end(Group *group, Ending ending, const char *why)
     folder_mailbox(folder); /* which may have to read the index: before the transaction */
     account_batch(journal->account);
     for (guint i = 0; i < changes->len; i++)
-        change_end(journal, changes->pdata[i], ending, why, gone);
+        journal_end_change(journal, changes->pdata[i], ending, why, gone);
     for (guint i = 0; i < gone->len; i++) {
         const MailUidRange *range = &g_array_index(gone, MailUidRange, i);
         mail_uid_set_add(folder->taken, range->first, range->last);
@@ -150,7 +74,7 @@ static void group_end(Group *group, Ending ending, const char *why)
     folder_drop_messages(folder, gone);
     account_batch_end(journal->account);
     journal_schedule(journal, 0);
-    journal_tell_if_empty(journal);
+    account_tell_if_flushed(journal->account);
 }
 
 static gboolean may_pass(const GError *error)
@@ -181,22 +105,27 @@ static void group_failed(Group *group, const GError *error)
     group_end(group, error->code == MAIL_ERROR_STALE ? END_VOID : END_REFUSED, error->message);
 }
 
-/* Remembers how far the group got, before the next command. */
-static void group_advance(Group *group, guint32 state)
+/* Remembers how far the group got. */
+static void group_set_state(Group *group, guint32 state)
 {
     Account *account = group->journal->account;
     account_batch(account);
     for (guint i = 0; i < group->changes->len; i++) {
         Change *change = group->changes->pdata[i];
         change->state = state;
-        index_set_change_state(account->index, change->id, state, 0, NULL);
+        index_set_change_state(account->index, change->id, state, change->mark, NULL);
     }
     account_batch_end(account);
     group->state = state;
+}
+
+static void group_advance(Group *group, guint32 state)
+{
+    group_set_state(group, state);
     group_step(group);
 }
 
-static void command_done(const GError *error, gpointer data)
+static void store_done(const GError *error, gpointer data)
 {
     Group *group = data;
     group->job = NULL;
@@ -210,49 +139,164 @@ static void command_done(const GError *error, gpointer data)
         group_failed(group, error);
         return;
     }
-    gboolean by_move = group->kind == INDEX_CHANGE_TRASH && group->state == STATE_NEW &&
-                       remote_features(group->journal->account->remote)->move;
     gboolean marks = group->kind == INDEX_CHANGE_MARK || group->kind == INDEX_CHANGE_FLAGS;
-    if (marks || by_move || expunging)
+    if (marks || expunging)
         group_end(group, END_OK, NULL);
-    else if (group->kind == INDEX_CHANGE_TRASH && group->state == STATE_NEW)
-        group_advance(group, STATE_COPIED);
     else
         group_advance(group, STATE_MARKED);
 }
 
-/* Where the messages are in the target, the next listing tells. */
-static void moved_done(const RemoteMoved *moved, const GError *error, gpointer data)
+/* What a server says of messages that were not asked for is not believed. */
+static void take_uids(Group *group, const RemoteMoved *moved)
 {
-    command_done(error, data);
+    Journal *journal = group->journal;
+    account_batch(journal->account);
+    for (guint i = 0; i < moved->from->len; i++) {
+        MailUid from = g_array_index(moved->from, MailUid, i);
+        const Change *change = journal_first_of(journal, group->folder, from);
+        if (change && change->group == group && change->arrival)
+            arrivals_tell_uid(journal->account, change->arrival, moved->uidvalidity,
+                              g_array_index(moved->to, MailUid, i));
+    }
+}
+
+static void move_done(const RemoteMoved *moved, const GError *error, gpointer data)
+{
+    Group *group = data;
+    group->job = NULL;
+    take_uids(group, moved);
+    if (error)
+        group_failed(group, error);
+    else
+        group_end(group, END_OK, NULL);
+}
+
+static void copy_done(const RemoteMoved *moved, const GError *error, gpointer data)
+{
+    Group *group = data;
+    gboolean answered = error && !may_pass(error);
+    group->job = NULL;
+    take_uids(group, moved);
+    /* A NO says that nothing was copied (RFC 9051 section 6.4.7). */
+    if (answered)
+        group_set_state(group, STATE_NEW);
+    if (error)
+        group_failed(group, error);
+    else
+        group_advance(group, STATE_COPIED);
+}
+
+/* ---- a COPY ---- */
+
+/* Nothing but the target's listing can tell whether a copy was made. */
+static gboolean has_target_listing(Group *group)
+{
+    Folder *target = journal_target(group_first(group));
+    return !target || !folder_selectable(target) ||
+           sync_since(target, group->since, &group->waiter);
+}
+
+/* The listing is here: each copy that was made is known by what it is a copy of. */
+static void group_resolve(Group *group)
+{
+    Account *account = group->journal->account;
+    Folder *target = journal_target(group_first(group));
+    g_autoptr(GArray) taken = mail_uid_set_new();
+    account_batch(account);
+    for (guint i = 0; i < group->changes->len; i++) {
+        Change *change = group->changes->pdata[i];
+        MailUid copy =
+            target ? arrivals_find_copy(target, change->mark, change->folder, change->uid, taken)
+                   : 0; /* the server has no such folder: no copy either */
+        change->state = copy ? STATE_COPIED : STATE_NEW;
+        index_set_change_state(account->index, change->id, change->state, change->mark, NULL);
+        if (copy && change->arrival)
+            arrivals_tell_uid(account, change->arrival, target->uidvalidity, copy);
+    }
+    account_batch_end(account);
+    Journal *journal = group->journal;
+    group_release(group);
+    journal_schedule(journal, 0);
+}
+
+static void listing_came(Waiter *waiter, const GError *error)
+{
+    Group *group = (Group *)((char *)waiter - G_STRUCT_OFFSET(Group, waiter));
+    Journal *journal = group->journal;
+    if (!error && group->state == STATE_COPYING) {
+        if (has_target_listing(group))
+            group_resolve(group);
+        return;
+    }
+    group_release(group);
+    journal_schedule(journal, error ? RETRY : 0);
+}
+
+static void group_copy(Group *group, const RemoteStore *what, const char *target_name)
+{
+    Account *account = group->journal->account;
+    Folder *target = journal_target(group_first(group));
+    group->waiter.wake = listing_came;
+    if (group->state == STATE_COPYING) {
+        group->since = g_get_monotonic_time();
+        if (has_target_listing(group))
+            group_resolve(group);
+        return;
+    }
+    if (target && target->uidnext == 0 && !has_target_listing(group))
+        return;
+    for (guint i = 0; i < group->changes->len; i++)
+        ((Change *)group->changes->pdata[i])->mark = target ? MAX(target->uidnext, 1) : 1;
+    group_set_state(group, STATE_COPYING);
+    group->job = remote_copy(account->remote, what, target_name, copy_done, group);
+}
+
+/* ---- one step ---- */
+
+static char **words(const char *keywords)
+{
+    return *keywords ? g_strsplit(keywords, " ", -1) : NULL;
 }
 
 static void group_step(Group *group)
 {
     Remote *remote = group->journal->account->remote;
+    const Change *first = group_first(group);
+    const Folder *target = journal_target(first);
+    const char *target_name = target ? target->name : first->target_name;
     gboolean removal = journal_is_removal(group->kind);
+    g_auto(GStrv) add_keywords = words(first->add_keywords);
+    g_auto(GStrv) remove_keywords = words(first->remove_keywords);
     RemoteStore what = {
         .mailbox = group->folder->name,
         .uidvalidity = group->folder->uidvalidity,
         .uids = group->uids,
-        .add = removal ? MAIL_FLAG_DELETED : group->add,
-        .remove = removal ? 0 : group->remove,
+        .add = removal ? MAIL_FLAG_DELETED : first->add,
+        .remove = removal ? 0 : first->remove,
+        .add_keywords = (const char *const *)add_keywords,
+        .remove_keywords = (const char *const *)remove_keywords,
     };
+    for (guint i = 0; i < group->changes->len; i++)
+        ((Change *)group->changes->pdata[i])->sent = TRUE;
+    gboolean carries = journal_carries(group->kind);
     if (group->state == STATE_MARKED)
-        group->job = remote_expunge(remote, &what, command_done, group);
-    else if (group->kind != INDEX_CHANGE_TRASH || group->state == STATE_COPIED)
-        group->job = remote_store(remote, &what, command_done, group);
-    else if (remote_features(remote)->move)
-        group->job = remote_move(remote, &what, group->target_name, moved_done, group);
+        group->job = remote_expunge(remote, &what, store_done, group);
+    else if (!carries || group->state == STATE_COPIED)
+        group->job = remote_store(remote, &what, store_done, group);
+    else if (remote_features(remote)->move && group->state == STATE_NEW)
+        group->job = remote_move(remote, &what, target_name, move_done, group);
     else
-        group->job = remote_copy(remote, &what, group->target_name, moved_done, group);
+        group_copy(group, &what, target_name);
 }
 
 static gboolean group_takes(const Group *group, const Change *change)
 {
+    const Change *first = group_first(group);
     return group->folder == change->folder && group->kind == change->kind &&
-           group->state == change->state && group->add == change->add &&
-           group->remove == change->remove && group->target == change->target &&
+           group->state == change->state && first->add == change->add &&
+           first->remove == change->remove && first->target == change->target &&
+           strcmp(first->add_keywords, change->add_keywords) == 0 &&
+           strcmp(first->remove_keywords, change->remove_keywords) == 0 &&
            group->changes->len < MAX_GROUP;
 }
 
@@ -263,10 +307,6 @@ static Group *group_new(Journal *journal, const Change *change)
     group->folder = change->folder;
     group->kind = change->kind;
     group->state = change->state;
-    group->add = change->add;
-    group->remove = change->remove;
-    group->target = change->target;
-    group->target_name = g_strdup(change->target_name);
     group->uids = mail_uid_set_new();
     group->changes = g_ptr_array_new();
     return group;
@@ -279,6 +319,9 @@ static Group *group_new(Journal *journal, const Change *change)
 static guint hold_back(const Change *change)
 {
     Folder *folder = change->folder;
+    /* What is moved stays readable where it goes; only a download under way is not cut off. */
+    if (change->kind == INDEX_CHANGE_MOVE)
+        return downloads_active(folder, change->uid) ? LET_GO : 0;
     if (!journal_is_removal(change->kind) ||
         !g_hash_table_contains(folder->orphans, GUINT_TO_POINTER(change->uid)))
         return 0;
@@ -303,7 +346,7 @@ static gboolean needs_expunge(const Journal *journal, IndexChangeKind kind)
 {
     const RemoteFeatures *features = remote_features(journal->account->remote);
     return !features->uidplus &&
-           (kind == INDEX_CHANGE_EXPUNGE || (kind == INDEX_CHANGE_TRASH && !features->move));
+           (kind == INDEX_CHANGE_EXPUNGE || (journal_carries(kind) && !features->move));
 }
 
 static gboolean is_blocked(const Journal *journal, const Group *group)

@@ -2,7 +2,8 @@
  *
  * What a sync reports is applied as it comes, but removals that follow from a comparison only when
  * the server has finished its list: a connection that breaks never empties a folder. */
-#include "account-private.h"
+#include "arrivals.h"
+#include "keywords.h"
 #include "mime.h"
 
 #include <string.h>
@@ -14,6 +15,7 @@ struct FolderSync {
     Folder *folder;
     RemoteJob *job;
     gboolean names_changed;
+    gint64 started; /* monotonic */
 };
 
 /* ---- loading ---- */
@@ -93,7 +95,8 @@ static void drop_one(const Message *message, gpointer data)
     Account *account = folder->account;
     g_autoptr(GError) error = NULL;
     folder_orphan(folder, message);
-    if (!index_remove_message(account->index, folder->row, message->uid, &error))
+    if (!index_remove_message(account->index, folder->row, message->uid, &error) ||
+        !index_remove_aliases(account->index, folder->row, message->uid, &error))
         account_index_failed(account, error);
     bodies_remove(account->bodies, folder->row, message->uid);
 }
@@ -125,6 +128,7 @@ static void sync_opened(const RemoteMailbox *info, gpointer data)
     FolderSync *sync = data;
     Folder *folder = sync->folder;
     folder->read_only = info->read_only;
+    folder->permanent_flags = info->permanent_flags;
     if (info->uidvalidity != folder->uidvalidity)
         folder_renew(folder, info->uidvalidity);
 }
@@ -145,9 +149,7 @@ static guint64 sync_count(gpointer data)
 /* Keywords as the index keeps them: words with spaces between. */
 static char *join_keywords(const char *const *keywords)
 {
-    if (!keywords || !keywords[0])
-        return g_strdup("");
-    char *joined = g_strjoinv(" ", (char **)keywords);
+    char *joined = keywords_join(keywords);
     if (strlen(joined) > MAX_KEYWORDS)
         joined[MAX_KEYWORDS] = '\0';
     return joined;
@@ -331,8 +333,10 @@ static void sync_done(const GError *error, MailModSeq modseq, gpointer data)
     folder->uidnext = MAX(folder->uidnext, last == G_MAXUINT32 ? last : last + 1);
     folder->listed = TRUE;
     folder->refreshed = g_get_monotonic_time();
+    folder->synced = sync->started;
     folder_store(folder);
     sizes_verify(folder);
+    arrivals_listed(folder);
     sync_finish(sync, NULL);
 }
 
@@ -350,6 +354,7 @@ static void sync_start(Folder *folder)
     };
     FolderSync *sync = g_new0(FolderSync, 1);
     sync->folder = folder;
+    sync->started = g_get_monotonic_time();
     folder->sync = sync;
     folder->dirty = FALSE;
     guint count = mailbox_count(folder_mailbox(folder));
@@ -378,6 +383,18 @@ static gboolean is_stale(const Account *account, const Folder *folder)
 {
     return folder->refreshed == 0 || folder->dirty ||
            g_get_monotonic_time() - folder->refreshed >= account_refresh_age(account);
+}
+
+gboolean sync_since(Folder *folder, gint64 since, Waiter *waiter)
+{
+    if (folder->listed && folder->synced > since)
+        return TRUE;
+    if (folder->sync && folder->sync->started <= since)
+        folder->dirty = TRUE; /* one that began too early: another one has to follow */
+    else if (!folder->sync)
+        sync_start(folder);
+    wait_list_add(&folder->sync_waiters, waiter);
+    return FALSE;
 }
 
 void account_refresh_behind(Account *account, Folder *folder)

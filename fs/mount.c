@@ -111,6 +111,18 @@ static void event_happened(AccountEvent kind, Folder *folder, const Message *mes
     control_event(mount->fs.control, kind, folder, message);
 }
 
+static void arrival_went(Folder *folder, const char *name, guint32 id, gpointer data)
+{
+    Mount *mount = data;
+    if (mount->fs.notifier)
+        notifier_entry(mount->fs.notifier, eml_folder_inode(folder), name);
+}
+
+static gboolean arrival_held(guint32 id, gpointer data)
+{
+    return FALSE;
+}
+
 static void token_renewed(Secret *secret, const GError *error, gpointer data)
 {
     Mount *mount = data;
@@ -136,12 +148,15 @@ static Account *open_account(Mount *mount, Secret *secret, gboolean is_token, GE
         .folder_gone = folder_went,
         .known = message_known,
         .event = event_happened,
+        .arrival_gone = arrival_went,
+        .arrival_known = arrival_held,
         .renew = renew_token,
     };
     const Config *config = mount->config;
     g_autofree char *identity = server_identity(config);
     AccountConfig account_config = {
         .directory = config->cache_directory,
+        .data_directory = config->data_directory,
         .identity = identity,
         .cache_size = config->cache_size,
         .refresh = config->refresh,
@@ -234,6 +249,7 @@ static void send_the_rest(Mount *mount)
     gboolean over = FALSE;
     guint timer = g_timeout_add_seconds(WAIT_AT_END, end_waited, &over);
     account_forget_all(account);
+    account_finish(account);
     while (!over && !mount->hurry) {
         g_autoptr(GError) error = NULL;
         end.woken = FALSE;

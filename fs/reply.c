@@ -34,6 +34,8 @@ int reply_errno(const GError *error)
         return EOPNOTSUPP;
     case MAIL_ERROR_CANCELLED:
         return EINTR;
+    case MAIL_ERROR_TOO_LARGE:
+        return EFBIG;
     case MAIL_ERROR_DISK:
         return ENOSPC;
     case MAIL_ERROR_NOT_EMPTY:

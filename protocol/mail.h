@@ -58,6 +58,7 @@ typedef enum {
     MAIL_ERROR_STALE,       /* UIDVALIDITY changed under it */
     MAIL_ERROR_UNSUPPORTED, /* the server cannot do this */
     MAIL_ERROR_CANCELLED,   /* the caller gave up */
+    MAIL_ERROR_TOO_LARGE,   /* more than a message may have */
     MAIL_ERROR_DISK,        /* the local disk failed or is full */
     MAIL_ERROR_NOT_EMPTY,   /* a folder that holds messages or folders */
     MAIL_ERROR_INVALID,     /* what is no mail, or a name that no mailbox can have */

@@ -474,13 +474,25 @@ static void note_event(AccountEvent kind, Folder *folder, const Message *message
     g_string_append_c(f->events, '\n');
 }
 
+static void arrival_gone(Folder *folder, const char *name, guint32 id, gpointer data)
+{
+    ((Fixture *)data)->arrivals_gone++;
+}
+
+static gboolean arrival_is_known(guint32 id, gpointer data)
+{
+    return g_hash_table_contains(((Fixture *)data)->known_arrivals, GUINT_TO_POINTER(id));
+}
+
 void fixture_set_up(Fixture *f, gconstpointer data)
 {
     f->directory = g_dir_make_tmp("mailfs-account-XXXXXX", NULL);
     f->folders = g_ptr_array_new_with_free_func(folder_free);
     f->known = g_hash_table_new(NULL, NULL);
     f->events = g_string_new(NULL);
+    f->known_arrivals = g_hash_table_new(NULL, NULL);
     f->config = (AccountConfig){.directory = f->directory,
+                                .data_directory = f->directory,
                                 .identity = "imaps://test",
                                 .refresh = 3600,
                                 .headers = TRUE,
@@ -500,6 +512,8 @@ void fixture_mount(Fixture *f)
         .folder_gone = folder_gone,
         .known = is_known,
         .event = note_event,
+        .arrival_gone = arrival_gone,
+        .arrival_known = arrival_is_known,
     };
     g_autoptr(GError) error = NULL;
     TestWaiter waiter = {.waiter = {.wake = test_wake}};
@@ -534,7 +548,7 @@ void fixture_crash(Fixture *f)
     g_assert_true(g_spawn_command_line_sync(clean, NULL, NULL, NULL, NULL));
     g_free(f->directory);
     f->directory = copy;
-    f->config.directory = copy;
+    f->config.directory = f->config.data_directory = copy;
 }
 
 Folder *fixture_folder(Fixture *f, const char *name)
@@ -552,6 +566,7 @@ void fixture_tear_down(Fixture *f, gconstpointer data)
     g_ptr_array_unref(f->folders);
     g_hash_table_unref(f->known);
     g_string_free(f->events, TRUE);
+    g_hash_table_unref(f->known_arrivals);
     g_free(f->directory);
 }
 

@@ -56,8 +56,9 @@ typedef struct {
     FakeRemote *remote; /* lives and dies with the account */
     GPtrArray *folders; /* of the server: outlives both */
     GHashTable *known;  /* uids that the kernel holds */
-    guint gone, changed;
     GString *events; /* a line each: "new INBOX 3" */
+    GHashTable *known_arrivals; /* and ids */
+    guint gone, changed, arrivals_gone;
 } Fixture;
 
 typedef struct {
