@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static gint64 source_key(guint32 row, MailUid uid)
@@ -479,6 +480,28 @@ static void keep_file_of_row(Account *account, const IndexArrival *row)
         g_warning("a new file was not complete, or its folder is gone: it is in %s", to);
 }
 
+/* A crash can leave a file whose row had not been written yet. */
+static void keep_stray_files(Account *account)
+{
+    Arrivals *arrivals = account->arrivals;
+    g_autoptr(GDir) directory = g_dir_open(arrivals->spool, 0, NULL);
+    for (const char *name; directory && (name = g_dir_read_name(directory));) {
+        guint64 id = 0;
+        g_autofree char *from = g_build_filename(arrivals->spool, name, NULL);
+        gboolean numbered = g_ascii_string_to_unsigned(name, 10, 1, G_MAXUINT32, &id, NULL);
+        GStatBuf info;
+        if (numbered && account_arrival(account, (guint32)id))
+            continue;
+        if (!numbered || g_stat(from, &info) != 0 || info.st_size == 0) {
+            g_unlink(from); /* half of a conversion, or nothing */
+            continue;
+        }
+        g_autofree char *to = arrivals_failed_path(arrivals, (guint32)id, "unfinished");
+        if (g_rename(from, to) == 0)
+            g_warning("a new file was not complete: it is in %s", to);
+    }
+}
+
 /* Goes on where an earlier run ended. */
 static void resume(Account *account, Arrival *arrival)
 {
@@ -506,6 +529,7 @@ gboolean arrivals_load(Account *account, GError **error)
         }
         arrival_show(from_row(account, folder, row));
     }
+    keep_stray_files(account);
     g_autoptr(GList) all = g_hash_table_get_values(account->arrivals->by_id);
     for (GList *item = all; item; item = item->next)
         resume(account, item->data);

@@ -221,6 +221,10 @@ static void put_message(FolderSync *sync, const RemoteMessage *got, const Messag
     g_autofree char *message_id = g_utf8_make_valid(raw_id, -1);
     guint32 kept =
         old ? old->flags & (MESSAGE_LENGTH_KNOWN | MESSAGE_SIZE_SHOWN | MESSAGE_HIDDEN) : 0;
+    guint64 size = kept & (MESSAGE_LENGTH_KNOWN | MESSAGE_SIZE_SHOWN) ? old->size : got->size;
+    /* One that was moved here brought its body along. */
+    if (!old && bodies_has(account->bodies, folder->row, got->uid, &size))
+        kept |= MESSAGE_LENGTH_KNOWN;
     gboolean removed = FALSE;
     guint32 shown = journal_overlay(account->journal, folder, got->uid, got->flags, &removed);
     IndexMessage row = {
@@ -229,7 +233,7 @@ static void put_message(FolderSync *sync, const RemoteMessage *got, const Messag
         .flags = got->flags,
         .keywords = keywords,
         .size = got->size,
-        .length = (kept & MESSAGE_LENGTH_KNOWN) ? (gint64)old->size : -1,
+        .length = (kept & MESSAGE_LENGTH_KNOWN) ? (gint64)size : -1,
         .date = got->date,
         .changed = old ? old->changed : got->date,
         .from = from,
@@ -241,7 +245,7 @@ static void put_message(FolderSync *sync, const RemoteMessage *got, const Messag
         .uid = got->uid,
         .flags =
             shown | kept | (removed ? MESSAGE_REMOVED : 0) | (*keywords ? MESSAGE_KEYWORDS : 0),
-        .size = kept & (MESSAGE_LENGTH_KNOWN | MESSAGE_SIZE_SHOWN) ? old->size : got->size,
+        .size = size,
         .date = row.date,
         .changed = row.changed,
         .from = from,

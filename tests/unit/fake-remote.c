@@ -1,5 +1,7 @@
 #include "fake-remote.h"
 
+#include "arrivals.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -50,6 +52,7 @@ FakeMessage *fake_message(FakeFolder *folder, MailUid uid, const char *body, gin
     FakeMessage *message = g_new0(FakeMessage, 1);
     message->uid = uid;
     message->body = g_strdup(body);
+    folder->last = MAX(folder->last, uid);
     message->claimed = (guint64)((gint64)strlen(body) + misstated_by);
     g_ptr_array_add(folder->messages, message);
     return message;
@@ -84,6 +87,7 @@ static void job_free(RemoteJob *job)
     g_clear_pointer(&job->uids, g_array_unref);
     g_clear_pointer(&job->from, g_array_unref);
     g_clear_pointer(&job->to, g_array_unref);
+    g_clear_pointer(&job->bodies, g_ptr_array_unref);
     g_free(job->mailbox);
     g_free(job->target);
     g_free(job);
@@ -168,6 +172,29 @@ static RemoteJob *submit_expunge(Remote *r, const RemoteStore *what, RemoteDone 
     return submit_change(r, 'e', what, NULL, done, data);
 }
 
+static char *read_all(int fd, guint64 size)
+{
+    char *text = g_malloc0(size + 1);
+    g_assert_cmpint(pread(fd, text, size, 0), ==, size);
+    return text;
+}
+
+static RemoteJob *submit_append(Remote *r, const char *mailbox, const RemoteNew *messages,
+                                guint count, RemoteAppended done, gpointer data)
+{
+    RemoteJob *job = submit(r, 'a', data);
+    g_assert_cmpuint(count, >, 0);
+    g_assert_true(count == 1 || fake(r)->features.multiappend);
+    job->mailbox = g_strdup(mailbox);
+    job->to = g_array_new(FALSE, FALSE, sizeof(MailUid));
+    job->bodies = g_ptr_array_new_with_free_func(g_free);
+    job->date = messages[0].date;
+    job->appended = done;
+    for (guint i = 0; i < count; i++)
+        g_ptr_array_add(job->bodies, read_all(messages[i].fd, messages[i].size));
+    return job;
+}
+
 static void cancel(Remote *remote, RemoteJob *job)
 {
     if (g_queue_remove(&fake(remote)->jobs, job))
@@ -177,7 +204,10 @@ static void cancel(Remote *remote, RemoteJob *job)
 void fake_finish(RemoteJob *job, const GError *error)
 {
     RemoteMoved moved = {1, job->from, job->to};
-    if (job->kind == 'l')
+    if (job->appended)
+        job->appended(1, !error && job->to->len ? (MailUid *)job->to->data : NULL, error,
+                      job->data);
+    else if (job->kind == 'l')
         job->list->done(error, job->data);
     else if (job->kind == 's')
         job->sync->done(error, 0, job->data);
@@ -207,10 +237,15 @@ static void run_sync(FakeRemote *remote, RemoteJob *job)
     job->sync->opened(&info, job->data);
     for (guint i = 0; i < folder->messages->len; i++) {
         const FakeMessage *message = folder->messages->pdata[i];
-        g_autofree char *header = g_strdup_printf("From: f%u\r\nSubject: s\r\n\r\n", message->uid);
+        const char *end = strstr(message->body, "\r\n\r\n");
+        g_autofree char *own =
+            end ? g_strndup(message->body, (gsize)(end - message->body)) : g_strdup("X: y");
+        g_autofree char *header =
+            g_strdup_printf("From: f%u\r\nSubject: s\r\n%s\r\n\r\n", message->uid, own);
         RemoteMessage listed = {.uid = message->uid,
                                 .flags = message->flags,
                                 .size = message->claimed,
+                                .date = message->date,
                                 .header = header,
                                 .header_size = strlen(header)};
         mail_uid_set_add(present, message->uid, message->uid);
@@ -244,10 +279,38 @@ static void run_fetch(FakeRemote *remote, RemoteJob *job)
 
 static void put_into(RemoteJob *job, FakeFolder *target, const FakeMessage *message)
 {
-    MailUid uid = target->messages->len + 1;
-    fake_message(target, uid, message->body, 0);
+    MailUid uid = target->last + 1;
+    fake_message(target, uid, message->body, 0)->date = message->date;
     g_array_append_val(job->from, message->uid);
     g_array_append_val(job->to, uid);
+}
+
+static GError *run_append(FakeRemote *remote, RemoteJob *job)
+{
+    FakeFolder *folder = find_folder(remote->folders, job->mailbox);
+    g_string_append_printf(remote->log, "a%u ", job->bodies->len);
+    if (remote->fails) {
+        remote->fails = FALSE;
+        return g_error_new_literal(MAIL_ERROR, (int)remote->fail, "no");
+    }
+    if (!folder)
+        return g_error_new_literal(MAIL_ERROR, MAIL_ERROR_GONE, "no such mailbox");
+    for (guint i = 0; i < job->bodies->len; i++) {
+        MailUid uid = folder->last + 1;
+        fake_message(folder, uid, job->bodies->pdata[i], 0)->date = job->date;
+        g_array_append_val(job->to, uid);
+    }
+    return NULL;
+}
+
+static void lose_answer(FakeRemote *remote, RemoteJob *job, GError **error)
+{
+    g_assert_no_error(*error);
+    remote->loses = FALSE;
+    *error = g_error_new_literal(MAIL_ERROR, MAIL_ERROR_OFFLINE, "the connection broke");
+    if (job->from)
+        g_array_set_size(job->from, 0);
+    g_array_set_size(job->to, 0);
 }
 
 static void take_out(FakeFolder *folder, RemoteJob *job, FakeFolder *target, gboolean deleted)
@@ -312,8 +375,17 @@ void fake_run(FakeRemote *remote, RemoteJob *job)
         run_sync(remote, job);
     else if (job->kind == 'f')
         run_fetch(remote, job);
+    else if (job->kind == 'a')
+        error = run_append(remote, job);
     else
         error = run_change(remote, job);
+    if (remote->mute && job->to) {
+        if (job->from)
+            g_array_set_size(job->from, 0);
+        g_array_set_size(job->to, 0);
+    }
+    if (remote->loses && job->to)
+        lose_answer(remote, job, &error);
     fake_finish(job, error);
 }
 
@@ -340,7 +412,7 @@ void fake_settle(Fixture *f)
 {
     for (guint quiet = 0; quiet < 2; quiet++) {
         gboolean done = FALSE;
-        guint timer = g_timeout_add(quiet ? 150 : 40, over, &done);
+        guint timer = g_timeout_add(quiet ? 200 : 40, over, &done);
         while (!done) {
             RemoteJob *job = g_queue_pop_head(&f->remote->jobs);
             if (job) {
@@ -350,7 +422,8 @@ void fake_settle(Fixture *f)
             g_main_context_iteration(NULL, job == NULL);
         }
         (void)timer;
-        if (f->account->journal->syncing) /* however long a busy disk takes */
+        /* However long a busy disk takes. */
+        if (f->account->journal->syncing || f->account->arrivals->checks.length > 0)
             quiet = 0;
     }
 }
@@ -415,7 +488,8 @@ static Remote *make_remote(const RemoteConfig *config, Secret *secret, const Rem
                                       .store = submit_store,
                                       .copy = submit_copy,
                                       .move = submit_move,
-                                      .expunge = submit_expunge};
+                                      .expunge = submit_expunge,
+                                      .append = submit_append};
     FakeRemote *remote = g_new0(FakeRemote, 1);
     remote->base.klass = &klass;
     remote->funcs = funcs;

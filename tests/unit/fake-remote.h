@@ -9,17 +9,19 @@ typedef struct {
     guint32 flags;
     guint64 claimed; /* RFC822.SIZE */
     char *body;
+    gint64 date;
 } FakeMessage;
 
 typedef struct {
     char *name;
     guint32 flags; /* MailFolderFlags */
     MailUidValidity uidvalidity;
+    MailUid last;        /* uids are not given twice */
     GPtrArray *messages; /* of FakeMessage, ascending */
 } FakeFolder;
 
 struct RemoteJob {
-    char kind; /* l(ist) s(ync) f(etch) S(tore) c(opy) m(ove) e(xpunge) */
+    char kind; /* l(ist) s(ync) f(etch) S(tore) c(opy) m(ove) e(xpunge) a(ppend) */
     char *mailbox, *target;
     MailUidValidity uidvalidity;
     GArray *uids;
@@ -31,7 +33,10 @@ struct RemoteJob {
     const RemoteFetchFuncs *fetch;
     RemoteDone done;
     RemoteMovedDone moved;
-    GArray *from, *to; /* of MailUid: what was moved */
+    GArray *from, *to; /* of MailUid: what was moved; to: what was appended */
+    RemoteAppended appended;
+    GPtrArray *bodies; /* of char*: what is to be appended */
+    gint64 date;
     gpointer data;
 };
 
@@ -47,16 +52,18 @@ typedef struct {
     MailError fail;     /* the next change fails with fail_with */
     gboolean fails;
     gboolean uid_last; /* fetches name the message after its body */
+    gboolean mute;     /* does not say which uids moved and new messages have */
+    gboolean loses; /* carries the next change out, and the connection breaks before the answer */
 } FakeRemote;
 
 typedef struct {
     char *directory;
     AccountConfig config;
     Account *account;
-    FakeRemote *remote; /* lives and dies with the account */
-    GPtrArray *folders; /* of the server: outlives both */
-    GHashTable *known;  /* uids that the kernel holds */
-    GString *events; /* a line each: "new INBOX 3" */
+    FakeRemote *remote;         /* lives and dies with the account */
+    GPtrArray *folders;         /* of the server: outlives both */
+    GHashTable *known;          /* uids that the kernel holds */
+    GString *events;            /* a line each: "new INBOX 3" */
     GHashTable *known_arrivals; /* and ids */
     guint gone, changed, arrivals_gone;
 } Fixture;
