@@ -21,6 +21,7 @@ typedef struct {
 } Walk;
 
 typedef struct Download Download;
+typedef struct Maildrop Maildrop;
 typedef struct FolderSync FolderSync;
 typedef struct Arrivals Arrivals;
 
@@ -73,6 +74,8 @@ struct Account {
     Arrivals *arrivals;
     Remote *remote;
     Folder *root;
+    Folder *top;        /* what is mounted: the root, or INBOX of a flat account */
+    Maildrop *maildrop; /* of a flat account, else NULL */
     GHashTable *by_row;  /* row -> Folder; owns them */
     GHashTable *by_name; /* char* -> Folder */
     gint64 started;

@@ -1,6 +1,7 @@
 /* The account as a whole: opening and closing, the server's state, and the changes that a user
  * makes. */
 #include "arrivals.h"
+#include "maildrop.h"
 #include "mime.h"
 
 #include <string.h>
@@ -79,6 +80,8 @@ static void remote_changed_state(RemoteState state, const GError *error, gpointe
         forget_failures(account);
         journal_kick(account->journal);
         arrivals_kick(account);
+        if (account->maildrop)
+            maildrop_online(account->maildrop);
     }
     if (state == REMOTE_OFFLINE) {
         g_autoptr(GError) waiting =
@@ -96,6 +99,13 @@ static void remote_changed_mailbox(const char *mailbox, gpointer data)
     Folder *folder = g_hash_table_lookup(account->by_name, mailbox);
     if (folder && !folder->sync)
         folder->dirty = TRUE;
+}
+
+static gboolean remote_identifies(const char *const *names, guint count, MailUid *uids,
+                                  gpointer data, GError **error)
+{
+    Account *account = data;
+    return maildrop_identify(account->maildrop, names, count, uids, error);
 }
 
 static void remote_wants_secret(gpointer data)
@@ -119,14 +129,20 @@ static gboolean open_cache(Account *account, GError **error)
     account->index = index_open(config->directory, config->identity, &rebuilt, error);
     if (!account->index)
         return FALSE;
-    account->bodies = bodies_open(config->directory, account->index, config->cache_size, error);
+    account->bodies =
+        config->flat ? bodies_open_only_copies(config->directory, account->index, error)
+                     : bodies_open(config->directory, account->index, config->cache_size, error);
     if (!account->bodies || !folders_load(account, error))
         return FALSE;
     account->had_cache = account->list_known;
     sizes_load(account);
     account->arrivals = arrivals_new(account, error);
     account->journal = account->arrivals ? journal_new(account, error) : NULL;
-    return account->journal && arrivals_load(account, error);
+    if (!account->journal || !arrivals_load(account, error))
+        return FALSE;
+    if (config->flat)
+        account->maildrop = maildrop_new(account, error);
+    return account->maildrop || !config->flat;
 }
 
 Account *account_new(const AccountConfig *config, Secret *secret, const AccountFuncs *funcs,
@@ -134,7 +150,8 @@ Account *account_new(const AccountConfig *config, Secret *secret, const AccountF
 {
     static const RemoteFuncs remote_funcs = {.state = remote_changed_state,
                                              .changed = remote_changed_mailbox,
-                                             .renew = remote_wants_secret};
+                                             .renew = remote_wants_secret,
+                                             .identify = remote_identifies};
     mime_init();
     Account *account = g_new0(Account, 1);
     account->config = *config;
@@ -165,6 +182,7 @@ void account_free(Account *account)
         remote_cancel(account->remote, account->list_job);
     if (account->arrivals)
         arrivals_stop(account->arrivals);
+    maildrop_free(account->maildrop);
     journal_free(account->journal);
     if (account->root)
         folders_free(account);

@@ -20,6 +20,8 @@ typedef enum {
     ACCOUNT_DELETE_REFUSE,
 } AccountDelete;
 
+#define ACCOUNT_LEAVE_ALWAYS G_MAXUINT
+
 typedef struct {
     const char *directory;      /* the cache's, of this account alone */
     const char *data_directory; /* for what is nowhere else: new messages that wait to be sent */
@@ -29,6 +31,12 @@ typedef struct {
     AccountDelete delete_policy;
     gboolean headers; /* names need From and Subject */
     gboolean read_only;
+    /* One mailbox, INBOX, which is the root, as POP3 has it: see maildrop.h. The directory then holds
+     * what may be the only copies of messages. */
+    gboolean flat;
+    guint leave;        /* days that a message stays on the server once it was downloaded */
+    gboolean fetch_all; /* downloads every message */
+    guint poll;         /* seconds between looks for new mail; 0: only when somebody looks */
     RemoteConfig remote;
     /* Makes the server's side: imap_remote_new, or another that keeps remote.h's word. */
     Remote *(*make_remote)(const RemoteConfig *config, Secret *secret, const RemoteFuncs *funcs,
@@ -89,9 +97,9 @@ void account_describe(Account *account, GString *out);
 
 /* ---- folders ---- */
 
-Folder *account_root(Account *account);
+Folder *account_root(Account *account); /* of a flat account, INBOX */
 Folder *account_folder(Account *account, guint32 row); /* NULL: none (any more) */
-guint32 folder_row(const Folder *folder);              /* 0 for the root */
+guint32 folder_row(const Folder *folder); /* 0 for the root, unless the account is flat */
 Folder *folder_parent(const Folder *folder);           /* NULL for the root */
 const char *folder_label(const Folder *folder);
 const char *folder_name(const Folder *folder); /* on the wire */

@@ -34,6 +34,8 @@ typedef struct {
 
 struct Bodies {
     Index *index;
+    gboolean only_copies; /* nothing goes but by bodies_remove */
+    GArray *strays;       /* of BodyStray */
     guint64 budget, bytes;
     int root;      /* of bodies/ */
     int folder_fd; /* the directory used last, of folder_row; or -1 */
@@ -251,10 +253,30 @@ static void drop(Bodies *bodies, Body *body)
     g_hash_table_remove(bodies->table, &body->key);
 }
 
+static void set_aside(Bodies *bodies, guint64 key)
+{
+    char name[16], aside[32];
+    bodies_name(name, key_uid(key));
+    g_snprintf(aside, sizeof(aside), "%s.damaged", name);
+    int directory = bodies_folder_fd(bodies, key_folder(key), FALSE);
+    if (directory >= 0 && renameat(directory, name, directory, aside) == 0)
+        g_warning("a message on disk is not as long as it should be: set aside as %s", aside);
+}
+
+/* A body whose file is not there, or not as long as it was. */
+static void drop_damaged(Bodies *bodies, Body *body)
+{
+    if (bodies->only_copies)
+        set_aside(bodies, body->key);
+    drop(bodies, body);
+}
+
 /* Evicts the least recently used, but for `spared`. */
 static guint64 evict(Bodies *bodies, guint64 wanted, const Body *spared)
 {
     guint64 evicted = 0;
+    if (bodies->only_copies)
+        return 0;
     gboolean begun = index_begin(bodies->index, NULL);
     Body *next = NULL;
     for (Body *body = bodies->oldest; body && evicted < wanted; body = next) {
@@ -308,6 +330,18 @@ static gboolean parse_number(const char *name, guint32 *number)
     return TRUE;
 }
 
+static void add_stray(Bodies *bodies, guint32 folder, int directory, MailUid uid)
+{
+    char name[16];
+    struct stat status;
+    bodies_name(name, uid);
+    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_size == 0)
+        return;
+    BodyStray stray = {folder, uid, (guint64)status.st_size};
+    g_array_append_val(bodies->strays, stray);
+}
+
 /* Removes what no record tells of, and left-over parts; notes which records have their file. */
 static void scan_entry(Bodies *bodies, guint32 folder, int directory, const char *name,
                        GHashTable *found)
@@ -316,6 +350,8 @@ static void scan_entry(Bodies *bodies, guint32 folder, int directory, const char
     Body *body = parse_number(name, &uid) ? find(bodies, folder, uid) : NULL;
     if (body)
         g_hash_table_add(found, body);
+    else if (uid > 0 && bodies->only_copies)
+        add_stray(bodies, folder, directory, uid);
     else if (uid > 0 || g_str_has_suffix(name, ".part"))
         unlinkat(directory, name, 0);
 }
@@ -389,7 +425,8 @@ static int open_root(const char *path, GError **error)
     return root;
 }
 
-Bodies *bodies_open(const char *directory, Index *index, guint64 budget, GError **error)
+static Bodies *open_store(const char *directory, Index *index, guint64 budget, gboolean only_copies,
+                          GError **error)
 {
     int root = open_root(directory, error);
     if (root < 0)
@@ -397,6 +434,8 @@ Bodies *bodies_open(const char *directory, Index *index, guint64 budget, GError 
     g_autoptr(Bodies) bodies = g_new0(Bodies, 1);
     bodies->index = index;
     bodies->budget = budget;
+    bodies->only_copies = only_copies;
+    bodies->strays = g_array_new(FALSE, FALSE, sizeof(BodyStray));
     bodies->root = root;
     bodies->folder_fd = -1;
     bodies->table = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
@@ -407,6 +446,37 @@ Bodies *bodies_open(const char *directory, Index *index, guint64 budget, GError 
         return NULL;
     meet_budget(bodies, NULL);
     return g_steal_pointer(&bodies);
+}
+
+Bodies *bodies_open(const char *directory, Index *index, guint64 budget, GError **error)
+{
+    return open_store(directory, index, budget, FALSE, error);
+}
+
+Bodies *bodies_open_only_copies(const char *directory, Index *index, GError **error)
+{
+    return open_store(directory, index, 0, TRUE, error);
+}
+
+const GArray *bodies_strays(const Bodies *bodies)
+{
+    return bodies->strays;
+}
+
+gboolean bodies_take_in(Bodies *bodies, const BodyStray *stray, GError **error)
+{
+    return bodies_adopt(bodies, stray->folder, stray->uid, stray->bytes, error);
+}
+
+void bodies_set_aside(Bodies *bodies, const BodyStray *stray)
+{
+    set_aside(bodies, make_key(stray->folder, stray->uid));
+}
+
+int bodies_directory(Bodies *bodies, guint32 folder)
+{
+    int directory = bodies_folder_fd(bodies, folder, FALSE);
+    return directory < 0 ? -1 : fcntl(directory, F_DUPFD_CLOEXEC, 0);
 }
 
 void bodies_close(Bodies *bodies)
@@ -420,6 +490,7 @@ void bodies_close(Bodies *bodies)
     close(bodies->root);
     g_ptr_array_unref(bodies->open);
     g_ptr_array_unref(bodies->dirty);
+    g_array_unref(bodies->strays);
     g_hash_table_unref(bodies->pins);
     g_hash_table_unref(bodies->table);
     g_free(bodies);
@@ -440,7 +511,7 @@ static gboolean check(Bodies *bodies, Body *body)
                     S_ISREG(status.st_mode) && (guint64)status.st_size == body->bytes;
     if (body->checked)
         return TRUE;
-    drop(bodies, body);
+    drop_damaged(bodies, body);
     return FALSE;
 }
 
@@ -485,7 +556,7 @@ int bodies_fd(Bodies *bodies, guint32 folder, MailUid uid, guint64 *length)
         g_ptr_array_remove(bodies->open, body); /* keeps the order */
         g_ptr_array_add(bodies->open, body);
     } else if (!open_body(bodies, body)) {
-        drop(bodies, body);
+        drop_damaged(bodies, body);
         return -1;
     }
     touch(bodies, body);
@@ -590,7 +661,12 @@ gboolean bodies_adopt(Bodies *bodies, guint32 folder, MailUid uid, guint64 bytes
     Body *body = add_body(bodies, make_key(folder, uid), bytes, g_get_real_time());
     body->checked = TRUE;
     if (!record(bodies, body, error)) {
-        drop(bodies, body);
+        if (bodies->only_copies) { /* the file stays, for the next time */
+            forget_links(bodies, body);
+            g_hash_table_remove(bodies->table, &body->key);
+        } else {
+            drop(bodies, body);
+        }
         return FALSE;
     }
     meet_budget(bodies, body);

@@ -19,6 +19,23 @@ static void show_flags(Folder *folder, Message *message, guint32 add, guint32 re
     account_event(ACCOUNT_EVENT_FLAGS, folder, message);
 }
 
+/* Within a transaction of the journal. Flags that the server does not keep are ours alone: they go
+ * into the index at once. */
+static gboolean write_flags(Folder *folder, MailUid uid, guint32 add, guint32 remove,
+                            const char *add_words, const char *remove_words, GError **error)
+{
+    Account *account = folder->account;
+    if (!remote_features(account->remote)->local_flags)
+        return journal_flags(account->journal, folder, uid, add, remove, add_words, remove_words,
+                             error);
+    const Message *message = mailbox_find(folder_mailbox(folder), uid);
+    g_autofree char *known = index_get_keywords(account->index, folder->row, uid);
+    g_autofree char *keywords = keywords_apply(known, add_words, remove_words);
+    return index_set_flags(account->index, folder->row, uid,
+                           ((message->flags | add) & ~remove) & MAIL_FLAGS_SYSTEM, keywords,
+                           g_get_real_time() / G_USEC_PER_SEC, error);
+}
+
 gboolean account_mark_seen(Account *account, Folder *folder, MailUid uid, GError **error)
 {
     Message *message = mailbox_find(folder_mailbox(folder), uid);
@@ -27,7 +44,7 @@ gboolean account_mark_seen(Account *account, Folder *folder, MailUid uid, GError
         return TRUE;
     if (!journal_begin(account->journal, error))
         return FALSE;
-    if (!journal_flags(account->journal, folder, uid, MAIL_FLAG_SEEN, 0, NULL, NULL, error)) {
+    if (!write_flags(folder, uid, MAIL_FLAG_SEEN, 0, NULL, NULL, error)) {
         journal_abort(account->journal);
         return FALSE;
     }
@@ -102,8 +119,8 @@ gboolean account_set_flags(Account *account, Folder *folder, const GArray *uids,
     if (!journal_begin(account->journal, error))
         return FALSE;
     for (guint i = 0; i < visible->len; i++) {
-        if (journal_flags(account->journal, folder, g_array_index(visible, MailUid, i), add, remove,
-                          add_words, remove_words, error))
+        if (write_flags(folder, g_array_index(visible, MailUid, i), add, remove, add_words,
+                        remove_words, error))
             continue;
         journal_abort(account->journal);
         return FALSE;

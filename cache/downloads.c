@@ -4,6 +4,7 @@
  * A large message whose size is certain comes in windows, each asked for when a reader nears the
  * end of the one before: looking at the first lines of 50 MB costs a round trip or two. */
 #include "account-private.h"
+#include "maildrop.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -32,7 +33,8 @@ struct Download {
     guint64 total;   /* the literal's own size, UNKNOWN_TOTAL before */
     guint64 claimed; /* RFC822.SIZE as it was shown */
     gboolean was_certain;
-    gboolean lie; /* the claimed size is found to be wrong */
+    gboolean lie;     /* the claimed size is found to be wrong */
+    gboolean unsized; /* the server says only at its end how long the body is */
     gboolean windowed;
     guint64 window_start, window; /* what the running or the last command asked for */
     guint64 received;             /* bytes of that window that have come */
@@ -118,6 +120,8 @@ static void download_complete(Download *download)
     }
     account->fetched_bodies++;
     account->fetched_bytes += length;
+    if (account->maildrop)
+        maildrop_downloaded(account->maildrop);
     error = misstated(download);
     download_end(download, error);
 }
@@ -168,8 +172,9 @@ static gboolean begin_window(Download *download, guint64 size)
 static gboolean begin_whole(Download *download, guint64 size)
 {
     g_clear_pointer(&download->part, body_part_free);
-    download->total = size;
-    download->lie = size != download->claimed;
+    download->total = size; /* REMOTE_SIZE_UNKNOWN is UNKNOWN_TOTAL */
+    download->unsized = size == REMOTE_SIZE_UNKNOWN;
+    download->lie = !download->unsized && size != download->claimed;
     return new_part(download);
 }
 
@@ -298,7 +303,7 @@ static void batch_end(MailUid uid, gpointer data)
         window_ended(download);
         return;
     }
-    if (body_part_frontier(download->part) == download->total)
+    if (download->unsized || body_part_frontier(download->part) == download->total)
         download_complete(download);
 }
 
@@ -457,7 +462,8 @@ static Download *obtain(Folder *folder, MailUid uid)
     download->total = UNKNOWN_TOTAL;
     download->claimed = message->size;
     download->was_certain = sizes_believed(folder->account, message);
-    download->windowed = download->was_certain && message->size >= WINDOWED_FROM;
+    download->windowed = download->was_certain && message->size >= WINDOWED_FROM &&
+                         !remote_features(folder->account->remote)->whole_bodies;
     g_hash_table_insert(folder->downloads, GUINT_TO_POINTER(uid), download);
     if (download->windowed)
         queue_window(download);
@@ -525,7 +531,10 @@ AccountReply downloads_read(Folder *folder, MailUid uid, guint64 offset, gsize s
         g_queue_remove(&account->halted, download);
         queue_window(download);
     }
-    if (download->part && body_part_frontier(download->part) >= upto) {
+    /* Before a reader gets the last bytes of one whose length is not known it shows whether there
+     * are more than were claimed. */
+    gboolean last = download->unsized && upto >= end;
+    if (download->part && body_part_frontier(download->part) >= upto && !last) {
         span_set(span, body_part_fd(download->part), offset, size, end);
         return ACCOUNT_READY;
     }

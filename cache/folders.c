@@ -271,6 +271,17 @@ static void check_headers(Account *account)
         account_index_failed(account, error);
 }
 
+/* Of a flat account there is nothing else, and nothing to be asked for. */
+static void make_inbox(Account *account)
+{
+    account->top = obtain(account, "INBOX", 0, 0);
+    if (account->top->flags & MAIL_FOLDER_NOSELECT) {
+        account->top->flags = 0;
+        folder_store(account->top);
+    }
+    account->list_known = account->top->listed;
+}
+
 gboolean folders_load(Account *account, GError **error)
 {
     account->by_row = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)folder_free);
@@ -287,6 +298,9 @@ gboolean folders_load(Account *account, GError **error)
     for (guint i = 0; i < rows->len; i++)
         load_folder(account, rows->pdata[i]);
     account->list_known = account->root->children->len > 0;
+    account->top = account->root;
+    if (account->config.flat)
+        make_inbox(account);
     account->trash_known = folders_trash(account) != NULL;
     check_headers(account);
     return TRUE;
@@ -453,6 +467,8 @@ static void start_list(Account *account)
 
 AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **error)
 {
+    if (account->config.flat)
+        return ACCOUNT_READY;
     gint64 age = g_get_monotonic_time() - account->list_refreshed;
     if (account->list_refreshed > 0 && age < account_refresh_age(account))
         return ACCOUNT_READY;
@@ -470,12 +486,12 @@ AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **
 
 Folder *account_root(Account *account)
 {
-    return account->root;
+    return account->top;
 }
 
 Folder *account_folder(Account *account, guint32 row)
 {
-    return row == 0 ? account->root : g_hash_table_lookup(account->by_row, GUINT_TO_POINTER(row));
+    return row == 0 ? account->top : g_hash_table_lookup(account->by_row, GUINT_TO_POINTER(row));
 }
 
 guint32 folder_row(const Folder *folder)
@@ -485,7 +501,7 @@ guint32 folder_row(const Folder *folder)
 
 Folder *folder_parent(const Folder *folder)
 {
-    return folder->parent;
+    return folder == folder->account->top ? NULL : folder->parent;
 }
 
 const char *folder_label(const Folder *folder)

@@ -44,7 +44,13 @@ static const char arrivals_schema[] =
     "  PRIMARY KEY (folder, name)) WITHOUT ROWID;"
     "CREATE INDEX aliases_by_uid ON aliases (folder, uid);";
 
-const char *const index_schemas[INDEX_SCHEMA_VERSION] = {first_schema, arrivals_schema};
+/* A uid is never given twice, so the largest one ever given must outlive its row. */
+static const char identities_schema[] =
+    "CREATE TABLE identities ("
+    "  uid INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);";
+
+const char *const index_schemas[INDEX_SCHEMA_VERSION] = {first_schema, arrivals_schema,
+                                                         identities_schema};
 
 const char *const index_statements[STATEMENT_COUNT] = {
     [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
@@ -106,6 +112,11 @@ const char *const index_statements[STATEMENT_COUNT] = {
     [STATEMENT_PUT_ALIAS] = "REPLACE INTO aliases (folder, uid, name) VALUES (?1, ?2, ?3)",
     [STATEMENT_HAS_ALIAS] = "SELECT 1 FROM aliases WHERE folder=?1 AND uid=?2 LIMIT 1",
     [STATEMENT_REMOVE_ALIASES] = "DELETE FROM aliases WHERE folder=?1 AND uid=?2",
+    [STATEMENT_FIND_IDENTITY] = "SELECT uid FROM identities WHERE name=?1",
+    [STATEMENT_ADD_IDENTITY] = "INSERT INTO identities (name) VALUES (?1)",
+    [STATEMENT_RESERVE_IDENTITY] = "INSERT OR IGNORE INTO identities (uid, name) VALUES (?1, ?2)",
+    [STATEMENT_PRUNE_IDENTITIES] = "DELETE FROM identities WHERE uid NOT IN"
+                                   " (SELECT uid FROM messages WHERE folder=?1)",
     [STATEMENT_GET_MESSAGE_ID] = "SELECT message_id FROM messages WHERE folder=?1 AND uid=?2",
 };
 

@@ -10,7 +10,7 @@
 
 typedef struct Index Index;
 
-#define INDEX_SCHEMA_VERSION 2
+#define INDEX_SCHEMA_VERSION 3
 
 /* Opens or makes <directory>/index.sqlite. The directory is made 0700 if missing; refused
  * (MAIL_ERROR_CONFIG) when it belongs to another user or others may enter it, or is a symbolic
@@ -184,3 +184,14 @@ typedef void (*IndexBodyFunc)(const IndexBody *body, gpointer data);
 gboolean index_each_body(Index *index, IndexBodyFunc func, gpointer data, GError **error);
 gboolean index_put_body(Index *index, const IndexBody *body, GError **error);
 gboolean index_remove_body(Index *index, guint32 folder, MailUid uid, GError **error);
+
+/* ---- uids for servers that have none ---- */
+
+/* The uid of each of these names (any text, no two alike): the one that it had before, or a new
+ * one, ascending, that no name ever had. One transaction: all or none. */
+gboolean index_identify(Index *index, const char *const *names, guint count, MailUid *uids,
+                        GError **error);
+/* No name gets this uid, nor one below it that is not given yet. */
+gboolean index_reserve_uid(Index *index, MailUid uid, GError **error);
+/* Forgets the names whose message is not in the folder. */
+gboolean index_prune_identities(Index *index, guint32 folder, GError **error);

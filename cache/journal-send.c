@@ -125,11 +125,19 @@ static void group_advance(Group *group, guint32 state)
     group_step(group);
 }
 
+/* Where the server keeps no flags, \Deleted need not come first. */
+static gboolean expunges(const Group *group)
+{
+    return group->state == STATE_MARKED ||
+           (group->kind == INDEX_CHANGE_EXPUNGE &&
+            remote_features(group->journal->account->remote)->local_flags);
+}
+
 static void store_done(const GError *error, gpointer data)
 {
     Group *group = data;
     group->job = NULL;
-    gboolean expunging = group->state == STATE_MARKED;
+    gboolean expunging = expunges(group);
     if (error && expunging && g_error_matches(error, MAIL_ERROR, MAIL_ERROR_UNSUPPORTED)) {
         g_message("%s", error->message);
         group_end(group, END_LEFT, NULL);
@@ -279,7 +287,7 @@ static void group_step(Group *group)
     for (guint i = 0; i < group->changes->len; i++)
         ((Change *)group->changes->pdata[i])->sent = TRUE;
     gboolean carries = journal_carries(group->kind);
-    if (group->state == STATE_MARKED)
+    if (expunges(group))
         group->job = remote_expunge(remote, &what, store_done, group);
     else if (!carries || group->state == STATE_COPIED)
         group->job = remote_store(remote, &what, store_done, group);

@@ -8,6 +8,8 @@
 #include <gmime/gmime.h>
 #include <string.h>
 
+#include "mail.h"
+
 #define RAW_LIMIT 4096 /* of a field's bytes, more are not looked at */
 #define TEXT_LIMIT 256 /* of a result's */
 
@@ -371,4 +373,25 @@ char *mime_sender(const char *raw)
     g_string_free(sender.address, TRUE);
     g_string_free(sender.group, TRUE);
     return shown;
+}
+
+/* 0: there is none that makes sense. */
+static gint64 read_date(const char *text)
+{
+    g_autoptr(GDateTime) date = text ? g_mime_utils_header_decode_date(text) : NULL;
+    gint64 seconds = date ? g_date_time_to_unix(date) : 0;
+    gint64 now = g_get_real_time() / G_USEC_PER_SEC;
+    /* Neither before mail was, nor from a future that a wrong clock made. */
+    return seconds > 0 && seconds < now + 7 * 24 * 3600 ? seconds : 0;
+}
+
+gint64 mime_date(const char *header, gsize size)
+{
+    g_autofree char *received = mail_header_field(header, size, "Received", RAW_LIMIT);
+    g_autofree char *sent = mail_header_field(header, size, "Date", 200);
+    const char *stamp = received ? strrchr(received, ';') : NULL;
+    gint64 date = read_date(stamp ? stamp + 1 : NULL);
+    if (date == 0)
+        date = read_date(sent);
+    return date > 0 ? date : g_get_real_time() / G_USEC_PER_SEC;
 }

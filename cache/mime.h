@@ -13,3 +13,6 @@ void mime_init(void);
 char *mime_sender(const char *raw);
 /* A raw Subject (or other unstructured) value, the same way. */
 char *mime_text(const char *raw);
+/* When a message arrived, in seconds UTC, by its header: the date of the topmost Received field,
+ * else that of Date, else now. */
+gint64 mime_date(const char *header, gsize size);

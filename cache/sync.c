@@ -4,6 +4,7 @@
  * the server has finished its list: a connection that breaks never empties a folder. */
 #include "arrivals.h"
 #include "keywords.h"
+#include "maildrop.h"
 #include "mime.h"
 
 #include <string.h>
@@ -16,6 +17,7 @@ struct FolderSync {
     RemoteJob *job;
     gboolean names_changed;
     gint64 started; /* monotonic */
+    GArray *present; /* all uids that the server has, if it told; or NULL */
 };
 
 /* ---- loading ---- */
@@ -269,6 +271,9 @@ static void sync_message(const RemoteMessage *got, gpointer data)
     Folder *folder = sync->folder;
     if (mail_uid_set_contains(folder->taken, got->uid))
         return; /* we removed it while the server was still listing it */
+    RemoteMessage dated = *got;
+    if (got->date == REMOTE_DATE_UNKNOWN)
+        dated.date = mime_date(got->header ? got->header : "", got->header_size);
     const Message *old = mailbox_find(folder_mailbox(folder), got->uid);
     g_autofree char *raw_from = header_field(got, "From", MAX_FIELD);
     g_autofree char *raw_subject = header_field(got, "Subject", MAX_FIELD);
@@ -277,7 +282,7 @@ static void sync_message(const RemoteMessage *got, gpointer data)
     if (old && mailbox_has_names(old, from, subject))
         sync_flags(got->uid, got->flags, got->keywords, sync);
     else
-        put_message(sync, got, old, from, subject);
+        put_message(sync, &dated, old, from, subject);
 }
 
 static void sync_vanished(const GArray *uids, gpointer data)
@@ -297,6 +302,7 @@ static void sync_vanished(const GArray *uids, gpointer data)
 static void sync_present(const GArray *uids, gpointer data)
 {
     FolderSync *sync = data;
+    Maildrop *maildrop = sync->folder->account->maildrop;
     Mailbox *mailbox = folder_mailbox(sync->folder);
     g_autoptr(GArray) gone = mail_uid_set_new();
     guint range = 0;
@@ -304,10 +310,14 @@ static void sync_present(const GArray *uids, gpointer data)
         MailUid uid = mailbox_at(mailbox, i)->uid;
         while (range < uids->len && g_array_index(uids, MailUidRange, range).last < uid)
             range++;
-        if (range >= uids->len || g_array_index(uids, MailUidRange, range).first > uid)
+        gboolean absent =
+            range >= uids->len || g_array_index(uids, MailUidRange, range).first > uid;
+        if (absent && !(maildrop && maildrop_keeps(maildrop, uid)))
             mail_uid_set_add(gone, uid, uid);
     }
     sync_vanished(gone, sync);
+    g_clear_pointer(&sync->present, g_array_unref);
+    sync->present = mail_uid_set_copy(uids);
 }
 
 /* ---- beginning and end ---- */
@@ -318,6 +328,7 @@ static void sync_finish(FolderSync *sync, const GError *error)
     folder->sync = NULL;
     if (sync->names_changed)
         folder_touch(folder);
+    g_clear_pointer(&sync->present, g_array_unref);
     g_free(sync);
     wait_list_wake(&folder->sync_waiters, error);
 }
@@ -341,6 +352,8 @@ static void sync_done(const GError *error, MailModSeq modseq, gpointer data)
     folder_store(folder);
     sizes_verify(folder);
     arrivals_listed(folder);
+    if (folder->account->maildrop && sync->present)
+        maildrop_listed(folder->account->maildrop, sync->present);
     sync_finish(sync, NULL);
 }
 
@@ -380,6 +393,7 @@ void sync_cancel(Folder *folder)
         return;
     if (folder->sync->job)
         remote_cancel(folder->account->remote, folder->sync->job);
+    g_clear_pointer(&folder->sync->present, g_array_unref);
     g_clear_pointer(&folder->sync, g_free);
 }
 

@@ -92,6 +92,25 @@ static gboolean set_number(const ConfigKey *key, Config *config, const char *val
     return TRUE;
 }
 
+/* always, never, or a number of days. */
+static gboolean set_leave(const ConfigKey *key, Config *config, const char *value, GError **error)
+{
+    guint64 days = 0;
+    if (strcmp(value, "always") == 0) {
+        config->leave = CONFIG_LEAVE_ALWAYS;
+        return TRUE;
+    }
+    if (strcmp(value, "never") != 0 &&
+        !g_ascii_string_to_unsigned(value, 10, 1, 100000, &days, NULL)) {
+        g_autofree char *bad = config_shown(value);
+        config_value_error(error, "leave='%s' is neither always nor never nor a number of days",
+                           bad);
+        return FALSE;
+    }
+    config->leave = (guint)days;
+    return TRUE;
+}
+
 /* "500M", "5G", "5GiB", "1048576". */
 static gboolean set_size(const ConfigKey *key, Config *config, const char *value, GError **error)
 {
@@ -190,6 +209,7 @@ static gboolean set_url(const ConfigKey *key, Config *config, const char *value,
 
 static const char *const seen_words[] = {"viewers", "any", "never", NULL};
 static const char *const delete_words[] = {"trash", "expunge", "mark", "refuse", NULL};
+static const char *const fetch_words[] = {"read", "all", NULL};
 static const char *const names_words[] = {"full", "uid", NULL};
 
 G_STATIC_ASSERT(sizeof(ConfigSeen) == sizeof(guint) && sizeof(ConfigDelete) == sizeof(guint));
@@ -213,6 +233,10 @@ static const ConfigKey keys[] = {
     {"seen-by", set_programs, AT(seen_by)},
     {"delete", set_word, AT(delete_policy), .words = delete_words, .low = CONFIG_DELETE_TRASH},
     {"names", set_word, AT(names_uid), .words = names_words},
+    {"leave", set_leave, AT(leave)},
+    {"fetch", set_word, AT(fetch_all), .words = fetch_words},
+    {"idle", set_number, AT(idle), .low = 1, .high = 600},
+    {"poll", set_number, AT(poll), .high = 1000000},
     {"xattr", set_flag, AT(xattr), .flags = CONFIG_KEY_FLAG},
     {"ro", set_flag, AT(read_only), .flags = CONFIG_KEY_FLAG},
     {"rw", set_flag, AT(read_only), .flags = CONFIG_KEY_FLAG | CONFIG_KEY_INVERSE},

@@ -75,6 +75,9 @@ static Config *config_new(void)
     config->connections = 3;
     config->password_fd = -1;
     config->refresh = 10;
+    config->leave = CONFIG_LEAVE_ALWAYS;
+    config->idle = 20;
+    config->poll = 300;
     config->cache_size = (guint64)5 << 30;
     config_key_set(config_key_find("seen-by"), config, default_seen_by, NULL);
     return config;

@@ -13,6 +13,8 @@ typedef enum {
     CONFIG_DELETE_REFUSE,
 } ConfigDelete;
 
+#define CONFIG_LEAVE_ALWAYS G_MAXUINT
+
 typedef struct {
     /* What to do. */
     gboolean help, version, check;
@@ -44,6 +46,11 @@ typedef struct {
     char **seen_by; /* NULL-terminated comm names */
     ConfigDelete delete_policy;
     gboolean names_uid; /* names=uid */
+    /* POP3 only. */
+    guint leave;        /* days on the server after the download; CONFIG_LEAVE_ALWAYS: for ever */
+    gboolean fetch_all; /* fetch=all: downloads every message */
+    guint idle;         /* seconds after which a session ends, default 20 */
+    guint poll;         /* seconds between looks for new mail, default 300; 0: never by itself */
     gboolean xattr;
     gboolean read_only; /* -o ro */
     gboolean allow_other;

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "mount.h"
 #include "mountpoint.h"
+#include "pop3-session.h"
 #include "server.h"
 
 /* What the daemon in the background tells the command that started it: a byte, then text. */
@@ -215,7 +216,7 @@ int main(int argc, char **argv)
         return 0;
     }
     log_start(config->verbose, config->debug);
-    imap_session_debug = config->debug;
+    imap_session_debug = pop3_session_debug = config->debug;
     hide_memory();
     return run(config);
 }

@@ -7,7 +7,6 @@
 #include "control.h"
 #include "credentials.h"
 #include "fs.h"
-#include "imap-remote.h"
 #include "loop.h"
 #include "mountpoint.h"
 #include "names.h"
@@ -154,17 +153,22 @@ static Account *open_account(Mount *mount, Secret *secret, gboolean is_token, GE
     };
     const Config *config = mount->config;
     g_autofree char *identity = server_identity(config);
+    gboolean pop3 = url_is_pop3(config->url);
     AccountConfig account_config = {
-        .directory = config->cache_directory,
+        .directory = pop3 ? config->data_directory : config->cache_directory,
         .data_directory = config->data_directory,
         .identity = identity,
         .cache_size = config->cache_size,
         .refresh = config->refresh,
         .delete_policy = (AccountDelete)config->delete_policy,
-        .headers = !config->names_uid,
+        .headers = pop3 || !config->names_uid, /* a POP3 server is asked once, for ever */
         .read_only = config->read_only,
+        .flat = pop3,
+        .leave = config->leave,
+        .fetch_all = config->fetch_all,
+        .poll = config->poll,
         .remote = server_config(config, is_token),
-        .make_remote = imap_remote_new,
+        .make_remote = server_make,
     };
     return account_new(&account_config, secret, &funcs, mount, error);
 }

@@ -60,9 +60,10 @@ static void reply_message(Request *request, Folder *folder, MailUid uid)
 static AccountReply lookup_refresh(Request *request, Folder *parent, GError **error)
 {
     Account *account = request->fs->account;
-    if (!folder_next_child(account_root(account), 0))
+    Folder *root = account_root(account);
+    if (!folder_selectable(root) && !folder_next_child(root, 0))
         return account_refresh_folders(account, &request->waiter, error);
-    if (folder_row(parent) == 0 || !g_str_has_suffix(request->name, EML_SUFFIX))
+    if (!folder_selectable(parent) || !g_str_has_suffix(request->name, EML_SUFFIX))
         return ACCOUNT_READY;
     return account_refresh_messages(account, parent, TRUE, &request->waiter, error);
 }

@@ -2,13 +2,16 @@
 
 #include <gio/gio.h>
 
+#include "imap-remote.h"
+#include "pop3-remote.h"
+
 RemoteConfig server_config(const Config *config, gboolean is_token)
 {
     StreamTls tls = config->tls_off           ? STREAM_TLS_NONE
                     : url_is_tls(config->url) ? STREAM_TLS_IMPLICIT
                                               : STREAM_TLS_START;
     return (RemoteConfig){
-        .service = "imap",
+        .service = url_is_pop3(config->url) ? "pop" : "imap",
         .host = config->url->host,
         .port = config->url->port,
         .tls = tls,
@@ -20,6 +23,7 @@ RemoteConfig server_config(const Config *config, gboolean is_token)
         .connections = config->connections,
         .read_only = config->read_only,
         .compress = config->compress,
+        .idle = config->idle,
     };
 }
 
@@ -33,9 +37,12 @@ static gboolean is_loopback(const char *host)
 
 gboolean server_check(const Config *config, GError **error)
 {
-    if (url_is_pop3(config->url)) {
+    gboolean moves =
+        config->delete_policy == CONFIG_DELETE_TRASH || config->delete_policy == CONFIG_DELETE_MARK;
+    if (url_is_pop3(config->url) && moves) {
         g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                            "this version cannot mount POP3 accounts yet: use imaps://");
+                            "POP3 has no folders and keeps no marks: a message can only be removed "
+                            "for good (delete=expunge) or not at all (delete=refuse)");
         return FALSE;
     }
     if (config->tls_off && !config->tunnel && !is_loopback(config->url->host)) {
@@ -46,7 +53,7 @@ gboolean server_check(const Config *config, GError **error)
     }
     if (config->tls_off && url_is_tls(config->url)) {
         g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_CONFIG,
-                            "imaps:// and tls=no contradict each other: use imap://");
+                            "imaps:// and pop3s:// contradict tls=no: use imap:// or pop3://");
         return FALSE;
     }
     return TRUE;
@@ -66,4 +73,12 @@ gboolean server_wants_secret(const Config *config)
     gboolean named = config->password_fd >= 0 || config->password_command || config->token_command;
     gboolean external = config->auth && g_ascii_strcasecmp(config->auth, "EXTERNAL") == 0;
     return named || !(config->tunnel || external);
+}
+
+Remote *server_make(const RemoteConfig *config, Secret *secret, const RemoteFuncs *funcs,
+                    gpointer data)
+{
+    gboolean pop3 = g_str_equal(config->service, "pop");
+    return pop3 ? pop3_remote_new(config, secret, funcs, data)
+                : imap_remote_new(config, secret, funcs, data);
 }

@@ -12,3 +12,6 @@ gboolean server_check(const Config *config, GError **error);
 char *server_identity(const Config *config);
 /* Whether a password or token has to be found. */
 gboolean server_wants_secret(const Config *config);
+/* The server's side for such a configuration, by its protocol. */
+Remote *server_make(const RemoteConfig *config, Secret *secret, const RemoteFuncs *funcs,
+                    gpointer data);

@@ -12,7 +12,7 @@ Folder *eml_folder(Fs *fs, guint64 inode)
 
 guint64 eml_folder_inode(const Folder *folder)
 {
-    return inode_make(VIEW_EML, folder_row(folder), 0);
+    return folder_parent(folder) ? inode_make(VIEW_EML, folder_row(folder), 0) : FUSE_ROOT_ID;
 }
 
 static void attr_owner(struct stat *attr)

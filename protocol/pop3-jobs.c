@@ -316,7 +316,7 @@ static void dele(ExpungeJob *expunge, Pop3Session *session, Pop3Message *message
         return;
     if (message->alike) {
         pop3_job_fail(&expunge->job,
-                      g_error_new_literal(MAIL_ERROR, MAIL_ERROR_UNSUPPORTED,
+                      g_error_new_literal(MAIL_ERROR, MAIL_ERROR_REFUSED,
                                           "the server gives nothing by which to tell this message "
                                           "from another one: it is not removed"));
         return;
