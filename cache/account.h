@@ -204,6 +204,8 @@ Arrival *folder_arrival(Folder *folder, const char *name);
 Arrival *folder_next_arrival(Folder *folder, guint32 after);
 /* The visible message that was put here by this name, which is not listed; 0: none. */
 MailUid folder_alias(Folder *folder, const char *name);
+/* The name by which a message was put here; NULL: it was not. g_free. */
+char *folder_given_name(Folder *folder, MailUid uid);
 
 /* An empty new file, open for writing. An open one of that name is replaced; anything else there is
  * MAIL_ERROR_EXISTS. */
@@ -228,5 +230,10 @@ gboolean account_remove_arrival(Account *account, Arrival *arrival, GError **err
 /* Never replaces a message: MAIL_ERROR_EXISTS. */
 gboolean account_rename_arrival(Account *account, Arrival *arrival, Folder *to, const char *name,
                                 GError **error);
+/* The same for a message that was put here by `name`: programs write a file, sync it, and give it its
+ * name at last. MAIL_ERROR_NO_PERMISSION when it has no such name, or would be a file that stays
+ * here. */
+gboolean account_rename_given(Account *account, Folder *folder, const char *name,
+                              const char *new_name, GError **error);
 /* Where new files lie that were not sent: <id>-<name>. */
 const char *account_failed_directory(Account *account);

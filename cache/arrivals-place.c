@@ -41,7 +41,8 @@ static gboolean is_claimed(Folder *folder, MailUid uid)
     for (guint i = 0; i < folder->arrivals->len; i++)
         if (((Arrival *)folder->arrivals->pdata[i])->uid == uid)
             return TRUE;
-    return index_has_alias(folder->account->index, folder->row, uid);
+    g_autofree char *given = index_get_alias(folder->account->index, folder->row, uid);
+    return given != NULL;
 }
 
 static MailUid find(Folder *folder, MailUid mark, const Marks *wanted, GArray *taken)

@@ -1,7 +1,6 @@
 /* New files: written to the spool, checked when they are complete, kept when they are refused; and
  * reading what was put into a folder. */
 #include "arrivals.h"
-#include "fault.h"
 #include "rights.h"
 #include "spool.h"
 
@@ -86,7 +85,6 @@ gboolean account_write(Account *account, Arrival *arrival, guint64 offset, const
             return fail_errno("writing", error);
         done += (gsize)written;
     }
-    fault_point("spool-written");
     arrival->size = MAX(arrival->size, offset + size);
     if (!arrival->dated)
         arrival->date = g_get_real_time() / G_USEC_PER_SEC;
@@ -123,7 +121,7 @@ gboolean account_set_date(Account *account, Arrival *arrival, gint64 date, GErro
 void arrival_close(Arrival *arrival)
 {
     Account *account = arrival->folder->account;
-    if (arrivals_is_local(arrival->name) && !arrival->hurry)
+    if (arrivals_is_local(arrival->name))
         return;
     if (arrival->fd >= 0)
         close(arrival->fd);
@@ -166,7 +164,6 @@ static void take_check(Arrival *arrival, Check *check)
     }
     if (!check->error && g_rename(check->to, check->from) != 0)
         fail_errno("keeping", &check->error);
-    fault_point("spool-converted");
     if (check->error) {
         arrival_fail(arrival, check->error);
         return;
@@ -247,7 +244,6 @@ void arrival_fail(Arrival *arrival, const GError *error)
     g_autofree char *name = mail_escape(arrival->name, -1, 200);
     g_autofree char *folder = mail_escape(arrival->folder->name, -1, 200);
     gboolean kept = !arrival->doomed && g_rename(from, to) == 0;
-    fault_point("spool-failed");
     g_warning("%s was not put into %s: %s%s", name, folder, error->message,
               kept ? "; it is kept in .mailfs/failed" : "");
     if (!arrival->doomed)
@@ -281,6 +277,8 @@ AccountReply account_arrival_sync(Account *account, Arrival *arrival, Waiter *wa
     }
     if (arrival->over || arrival->state == ARRIVAL_PLACED)
         return ACCOUNT_READY;
+    if (arrival->state == ARRIVAL_OPEN && arrivals_is_local(arrival->name))
+        return ACCOUNT_READY; /* editors sync their swap files */
     arrival->hurry = TRUE;
     if (arrival->state == ARRIVAL_OPEN)
         arrival_close(arrival);
@@ -341,8 +339,8 @@ AccountReply account_read_arrival(Account *account, Arrival *arrival, guint64 of
     MailUid uid;
     if (arrival_message(arrival, &folder, &uid))
         return account_read(account, folder, uid, offset, size, waiter, span, error);
-    if (arrival->over)
-        return gone(error);
+    if (arrival->over && arrival->fd < 0)
+        return gone(error); /* else it was removed while somebody has it open */
     if (arrival_has_file(arrival))
         return read_spool(arrival, offset, size, span, error);
     Arrival *before = arrival->after ? account_arrival(account, arrival->after) : NULL;

@@ -329,6 +329,11 @@ MailUid folder_alias(Folder *folder, const char *name)
     return message && message_visible(folder, message) ? uid : 0;
 }
 
+char *folder_given_name(Folder *folder, MailUid uid)
+{
+    return index_get_alias(folder->account->index, folder->row, uid);
+}
+
 const char *account_failed_directory(Account *account)
 {
     return account->arrivals->failed;

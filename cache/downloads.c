@@ -602,6 +602,11 @@ void downloads_ahead(Folder *folder, MailUid uid)
 
 void downloads_measure(Folder *folder, MailUid uid)
 {
+    guint64 known;
+    if (bodies_has(folder->account->bodies, folder->row, uid, &known)) {
+        confirm_length(folder, uid, known); /* it was moved here with its body */
+        return;
+    }
     Download *download = find(folder, uid) ? NULL : obtain(folder, uid);
     if (!download)
         return;

@@ -80,13 +80,23 @@ gboolean index_put_alias(Index *index, guint32 folder, const char *name, MailUid
     return index_run(index, statement, error);
 }
 
-gboolean index_has_alias(Index *index, guint32 folder, MailUid uid)
+char *index_get_alias(Index *index, guint32 folder, MailUid uid)
 {
-    sqlite3_stmt *row = index_message_statement(index, STATEMENT_HAS_ALIAS, folder, uid);
-    gboolean has = FALSE;
+    sqlite3_stmt *row = index_message_statement(index, STATEMENT_GET_ALIAS, folder, uid);
+    char *name = NULL;
     while (index_next(index, row, NULL))
-        has = TRUE;
-    return has;
+        name = g_strdup(index_column_text(row, 0));
+    return name;
+}
+
+gboolean index_rename_alias(Index *index, guint32 folder, const char *name, const char *new_name,
+                            GError **error)
+{
+    sqlite3_stmt *statement = index_statement(index, STATEMENT_RENAME_ALIAS);
+    sqlite3_bind_int64(statement, 1, folder);
+    index_bind_text(statement, 2, name);
+    index_bind_text(statement, 3, new_name);
+    return index_run(index, statement, error);
 }
 
 gboolean index_remove_aliases(Index *index, guint32 folder, MailUid uid, GError **error)

@@ -165,7 +165,9 @@ gboolean index_remove_arrival(Index *index, guint32 id, GError **error);
 MailUid index_find_alias(Index *index, guint32 folder, const char *name); /* 0: none */
 gboolean index_put_alias(Index *index, guint32 folder, const char *name, MailUid uid,
                          GError **error);
-gboolean index_has_alias(Index *index, guint32 folder, MailUid uid);
+char *index_get_alias(Index *index, guint32 folder, MailUid uid); /* NULL: none; g_free */
+gboolean index_rename_alias(Index *index, guint32 folder, const char *name, const char *new_name,
+                            GError **error);
 gboolean index_remove_aliases(Index *index, guint32 folder, MailUid uid, GError **error);
 
 /* NULL: no such message. Otherwise its Message-ID, "" for none; g_free. */

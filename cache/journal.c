@@ -329,7 +329,7 @@ guint journal_refused(Journal *journal)
 
 void journal_describe(Journal *journal, GString *out)
 {
-    g_string_append_printf(out, "pending: %u\n", journal->changes.length);
+    g_string_append_printf(out, "pending: %u\n", account_pending(journal->account));
     g_string_append_printf(out, "refused: %u\n", journal->refused);
     for (GList *item = journal->refusals.head; item; item = item->next)
         g_string_append_printf(out, "refusal: %s\n", (const char *)item->data);

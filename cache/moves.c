@@ -255,3 +255,22 @@ gboolean account_rename_arrival(Account *account, Arrival *arrival, Folder *to, 
     rename_file(account, arrival, to, name);
     return TRUE;
 }
+
+gboolean account_rename_given(Account *account, Folder *folder, const char *name,
+                              const char *new_name, GError **error)
+{
+    Arrival *replaced;
+    if (!folder_alias(folder, name) || arrivals_is_local(new_name)) {
+        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_NO_PERMISSION,
+                            "a name belongs to its message");
+        return FALSE;
+    }
+    if (!arrivals_name_is_free(folder, new_name, &replaced, error))
+        return FALSE;
+    account_batch_end(account);
+    if (!index_rename_alias(account->index, folder->row, name, new_name, error))
+        return FALSE;
+    if (replaced)
+        arrival_end(replaced, NULL);
+    return TRUE;
+}
