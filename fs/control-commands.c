@@ -3,11 +3,14 @@
 
 #include <string.h>
 
+#include "notify.h"
+
 static void status_run(ControlClient *client, const GError *woken_by)
 {
     static const char *const names[COUNT_LAST] = {
-        "lookup",  "forget",      "getattr", "open",   "read",  "flush",   "release",
-        "opendir", "readdirplus", "unlink",  "statfs", "xattr", "refused", "other"};
+        "lookup",  "forget",  "getattr",     "open",   "read",    "flush",
+        "release", "opendir", "readdirplus", "create", "write",   "setattr",
+        "rename",  "unlink",  "statfs",      "xattr",  "refused", "other"};
     Fs *fs = client->fs;
     g_autoptr(GString) text = g_string_new(NULL);
     account_describe(fs->account, text);
@@ -22,10 +25,16 @@ static void status_run(ControlClient *client, const GError *woken_by)
     control_client_end(client, NULL);
 }
 
+/* First the kernel lets go of the files that nobody has open any more, which are complete then. */
 static void sync_run(ControlClient *client, const GError *woken_by)
 {
     g_autoptr(GError) error = NULL;
     AccountReply reply = ACCOUNT_FAILED;
+    if (!client->state && client->fs->notifier) {
+        client->state = client;
+        notifier_wait(client->fs->notifier, &client->waiter);
+        return;
+    }
     if (!woken_by)
         reply = account_flush(client->fs->account, &client->waiter, &error);
     if (reply != ACCOUNT_WAIT)

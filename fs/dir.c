@@ -1,5 +1,6 @@
-/* A directory lists ".", "..", its folders by row, its messages by uid. Offsets follow those
- * numbers, not positions: what is removed while somebody reads makes nothing be skipped.
+/* A directory lists ".", "..", its folders by row, its arrivals by id, its messages by uid. Offsets
+ * follow those numbers, not positions: what is removed while somebody reads makes nothing be
+ * skipped, and an arrival that becomes a message meanwhile is there twice rather than not at all.
  *
  * Opening waits for the listing to be fresh; reading never waits, since the kernel locks the
  * directory meanwhile. The kernel keeps the entries and is told with each OPENDIR whether they are
@@ -9,18 +10,21 @@
 #include <errno.h>
 #include <string.h>
 
+#include "file.h"
 #include "names.h"
 #include "park.h"
 #include "reply.h"
 #include "view-eml.h"
+#include "view-failed.h"
 
 /* So long a listing that is known waits for the server to say what is new, in seconds. */
 #define KNOWN_DEADLINE 5
 
 #define OFFSET_DOT 1
 #define OFFSET_DOTDOT 2
-#define OFFSET_FOLDERS 16                             /* + row */
-#define OFFSET_MESSAGES (G_GUINT64_CONSTANT(1) << 32) /* + uid */
+#define OFFSET_FOLDERS DIR_FIRST_OFFSET               /* + row */
+#define OFFSET_ARRIVALS (G_GUINT64_CONSTANT(1) << 32) /* + id */
+#define OFFSET_MESSAGES (G_GUINT64_CONSTANT(2) << 32) /* + uid */
 
 /* ---- opening ---- */
 
@@ -84,6 +88,10 @@ void dir_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
 {
     Fs *fs = fuse_req_userdata(req);
     fs->counts[COUNT_OPENDIR]++;
+    if (inode_view(inode) == VIEW_FAILED) {
+        reply_open(req, info);
+        return;
+    }
     Request *request = request_new(fs, req, "opendir", inode, open_attempt);
     Folder *folder = eml_folder(fs, inode);
     request->info = *info;
@@ -94,17 +102,21 @@ void dir_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
 
 /* ---- reading ---- */
 
-typedef struct {
+struct Listing {
     Fs *fs;
     fuse_req_t req;
     GByteArray *out;
     gsize limit;
     GArray *inodes; /* of guint64: handed out by this reply */
-} Listing;
+};
 
-/* FALSE: it does not fit any more. */
-static gboolean add(Listing *listing, const char *name, const struct fuse_entry_param *entry,
-                    guint64 offset)
+Fs *dir_listing_fs(Listing *listing)
+{
+    return listing->fs;
+}
+
+gboolean dir_add(Listing *listing, const char *name, const struct fuse_entry_param *entry,
+                 guint64 offset)
 {
     gsize used = listing->out->len;
     gsize need = fuse_add_direntry_plus(listing->req, (char *)listing->out->data + used,
@@ -121,7 +133,7 @@ static gboolean add(Listing *listing, const char *name, const struct fuse_entry_
 static gboolean add_dot(Listing *listing, const char *name, guint64 inode, guint64 offset)
 {
     struct fuse_entry_param entry = {.attr = {.st_ino = inode, .st_mode = S_IFDIR}};
-    return add(listing, name, &entry, offset);
+    return dir_add(listing, name, &entry, offset);
 }
 
 static gboolean add_folders(Listing *listing, Folder *folder, guint32 after)
@@ -133,7 +145,24 @@ static gboolean add_folders(Listing *listing, Folder *folder, guint32 after)
                                          .entry_timeout = FS_FOREVER};
         eml_folder_attr(listing->fs, child, &entry.attr);
         after = folder_row(child);
-        if (!add(listing, folder_label(child), &entry, OFFSET_FOLDERS + after))
+        if (!dir_add(listing, folder_label(child), &entry, OFFSET_FOLDERS + after))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* What is still being written is listed without a node, so that the kernel keeps none. */
+static gboolean add_arrivals(Listing *listing, Folder *folder, guint32 after)
+{
+    Arrival *arrival;
+    while ((arrival = folder_next_arrival(folder, after))) {
+        struct fuse_entry_param entry;
+        after = arrival_id(arrival);
+        File file = {.inode = file_arrival_inode(after), .folder = folder, .arrival = arrival};
+        file_entry(listing->fs, &file, &entry);
+        if (file_is_writable(&file))
+            entry.ino = 0;
+        if (!dir_add(listing, arrival_name(arrival), &entry, OFFSET_ARRIVALS + after))
             return FALSE;
     }
     return TRUE;
@@ -149,30 +178,45 @@ static void add_messages(Listing *listing, Folder *folder, MailUid after)
         if (!message_visible(folder, message))
             continue;
         char name[NAMES_MAX + 1];
-        struct fuse_entry_param entry = {
-            .ino = inode_make(VIEW_EML, folder_row(folder), message->uid),
-            .entry_timeout = FS_FOREVER};
+        struct fuse_entry_param entry = {.ino =
+                                             inode_make(VIEW_EML, folder_row(folder), message->uid),
+                                         .entry_timeout = FS_FOREVER};
         eml_message_attr(listing->fs, folder, message->uid, &entry.attr, &entry.attr_timeout);
         eml_name(listing->fs, message, name);
-        if (!add(listing, name, &entry, OFFSET_MESSAGES + message->uid))
+        if (!dir_add(listing, name, &entry, OFFSET_MESSAGES + message->uid))
             return;
     }
 }
 
-static void fill(Listing *listing, Folder *folder, guint64 offset)
+/* The last number that an offset of this kind stands for; 0: none of it was listed yet. */
+static guint32 number_at(guint64 offset, guint64 kind)
 {
-    guint64 inode = eml_folder_inode(folder);
-    Folder *parent = folder_parent(folder);
+    return offset > kind ? (guint32)(offset - kind) : 0;
+}
+
+static void add_folder(Listing *listing, Folder *folder, guint64 offset)
+{
+    if (offset < OFFSET_ARRIVALS &&
+        !add_folders(listing, folder, number_at(offset, OFFSET_FOLDERS)))
+        return;
+    if (offset < OFFSET_MESSAGES &&
+        !add_arrivals(listing, folder, number_at(offset, OFFSET_ARRIVALS)))
+        return;
+    add_messages(listing, folder, number_at(offset, OFFSET_MESSAGES));
+}
+
+static void fill(Listing *listing, guint64 inode, Folder *folder, guint64 offset)
+{
+    Folder *parent = folder ? folder_parent(folder) : NULL;
+    guint64 above = parent ? eml_folder_inode(parent) : folder ? inode : FUSE_ROOT_ID;
     if (offset < OFFSET_DOT && !add_dot(listing, ".", inode, OFFSET_DOT))
         return;
-    if (offset < OFFSET_DOTDOT &&
-        !add_dot(listing, "..", parent ? eml_folder_inode(parent) : inode, OFFSET_DOTDOT))
+    if (offset < OFFSET_DOTDOT && !add_dot(listing, "..", above, OFFSET_DOTDOT))
         return;
-    guint32 after = offset > OFFSET_FOLDERS ? (guint32)(offset - OFFSET_FOLDERS) : 0;
-    if (offset < OFFSET_MESSAGES && !add_folders(listing, folder, after))
-        return;
-    add_messages(listing, folder,
-                 offset > OFFSET_MESSAGES ? (MailUid)(offset - OFFSET_MESSAGES) : 0);
+    if (folder)
+        add_folder(listing, folder, offset);
+    else
+        failed_list(listing, inode, offset);
 }
 
 void dir_read_plus(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset,
@@ -181,14 +225,14 @@ void dir_read_plus(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset,
     Fs *fs = fuse_req_userdata(req);
     Folder *folder = eml_folder(fs, inode);
     fs->counts[COUNT_READDIRPLUS]++;
-    if (!folder) {
+    if (!folder && inode_view(inode) != VIEW_FAILED) {
         reply_code(req, ENOENT);
         return;
     }
     g_autoptr(GByteArray) out = g_byte_array_sized_new((guint)size);
     g_autoptr(GArray) inodes = g_array_new(FALSE, FALSE, sizeof(guint64));
     Listing listing = {fs, req, out, size, inodes};
-    fill(&listing, folder, (guint64)offset);
+    fill(&listing, inode, folder, (guint64)offset);
     if (!reply_buffer(req, (const char *)out->data, out->len))
         return;
     for (guint i = 0; i < inodes->len; i++)

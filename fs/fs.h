@@ -25,6 +25,10 @@ typedef enum {
     COUNT_RELEASE,
     COUNT_OPENDIR,
     COUNT_READDIRPLUS,
+    COUNT_CREATE,
+    COUNT_WRITE,
+    COUNT_SETATTR,
+    COUNT_RENAME,
     COUNT_UNLINK,
     COUNT_STATFS,
     COUNT_XATTR,
@@ -47,6 +51,8 @@ struct Fs {
     GQueue parked;      /* of Request */
     guint parked_timer;
     GHashTable *late; /* inode -> until when (gint64) what would wait for it fails */
+    GHashTable *other_names; /* file.c's */
+    GHashTable *writers;     /* ops-write.c's */
     guint64 counts[COUNT_LAST];
     gboolean ending; /* nothing may wait any more */
 };

@@ -16,7 +16,7 @@ guint inode_hash(gconstpointer inode)
 
 guint64 inode_make(View view, guint32 row, MailUid uid)
 {
-    if (row == 0)
+    if (view == VIEW_EML && row == 0)
         return FUSE_ROOT_ID;
     return (guint64)view << 58 | (guint64)row << 32 | uid;
 }
@@ -78,4 +78,18 @@ gboolean inodes_known(Inodes *inodes, guint64 inode)
 guint inodes_count(Inodes *inodes)
 {
     return g_hash_table_size(inodes->counts);
+}
+
+GArray *inodes_of_view(Inodes *inodes, View view)
+{
+    GArray *found = g_array_new(FALSE, FALSE, sizeof(guint64));
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, inodes->counts);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        guint64 inode = GPOINTER_TO_SIZE(key);
+        if (inode_view(inode) == view)
+            g_array_append_val(found, inode);
+    }
+    return found;
 }

@@ -6,11 +6,13 @@
 
 #include "control.h"
 #include "credentials.h"
+#include "file.h"
 #include "fs.h"
 #include "loop.h"
 #include "mountpoint.h"
 #include "names.h"
 #include "notify.h"
+#include "ops-private.h"
 #include "park.h"
 #include "seen.h"
 #include "server.h"
@@ -25,6 +27,7 @@
 typedef struct {
     Fs fs;
     const Config *config;
+    char *point;         /* where it is mounted */
     GMainLoop *starting; /* runs until it is clear whether the server can be had */
     GError *start_error;
     gboolean online, timed_out;
@@ -62,17 +65,22 @@ static void state_changed(RemoteState state, const GError *error, gpointer data)
 static void message_gone(Folder *folder, const Message *message, gpointer data)
 {
     Mount *mount = data;
-    Fs *fs = &mount->fs;
-    char name[NAMES_MAX + 1];
-    if (!fs->notifier ||
-        !inodes_known(fs->inodes, inode_make(VIEW_EML, folder_row(folder), message->uid)))
-        return;
-    eml_name(fs, message, name);
-    notifier_entry(fs->notifier, eml_folder_inode(folder), name);
-    if (fs->config->names_uid)
-        return;
-    names_uid(name, message->uid, EML_SUFFIX); /* it may have been looked up by either */
-    notifier_entry(fs->notifier, eml_folder_inode(folder), name);
+    guint64 inode = inode_make(VIEW_EML, folder_row(folder), message->uid);
+    if (mount->fs.notifier && inodes_known(mount->fs.inodes, inode))
+        file_drop_names(&mount->fs, folder, message, NULL);
+}
+
+static void arrival_went(Folder *folder, const char *name, guint32 id, gpointer data)
+{
+    Mount *mount = data;
+    if (mount->fs.notifier && inodes_known(mount->fs.inodes, file_arrival_inode(id)))
+        notifier_entry(mount->fs.notifier, eml_folder_inode(folder), name);
+}
+
+static gboolean arrival_is_known(guint32 id, gpointer data)
+{
+    Mount *mount = data;
+    return inodes_known(mount->fs.inodes, file_arrival_inode(id));
 }
 
 static void message_changed(Folder *folder, MailUid uid, gpointer data)
@@ -110,18 +118,6 @@ static void event_happened(AccountEvent kind, Folder *folder, const Message *mes
     control_event(mount->fs.control, kind, folder, message);
 }
 
-static void arrival_went(Folder *folder, const char *name, guint32 id, gpointer data)
-{
-    Mount *mount = data;
-    if (mount->fs.notifier)
-        notifier_entry(mount->fs.notifier, eml_folder_inode(folder), name);
-}
-
-static gboolean arrival_held(guint32 id, gpointer data)
-{
-    return FALSE;
-}
-
 static void token_renewed(Secret *secret, const GError *error, gpointer data)
 {
     Mount *mount = data;
@@ -148,7 +144,7 @@ static Account *open_account(Mount *mount, Secret *secret, gboolean is_token, GE
         .known = message_known,
         .event = event_happened,
         .arrival_gone = arrival_went,
-        .arrival_known = arrival_held,
+        .arrival_known = arrival_is_known,
         .renew = renew_token,
     };
     const Config *config = mount->config;
@@ -214,10 +210,10 @@ static gboolean reach_server(Mount *mount, char **warning, GError **error)
     return TRUE;
 }
 
-static gboolean mount_session(Mount *mount, const char *point, GError **error)
+static gboolean mount_session(Mount *mount, GError **error)
 {
     Fs *fs = &mount->fs;
-    fs->session = mountpoint_mount(fs, point, error);
+    fs->session = mountpoint_mount(fs, mount->point, error);
     if (!fs->session)
         return FALSE;
     fs->notifier = notifier_new(fs->session);
@@ -283,10 +279,26 @@ static gboolean signalled(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+/* When the mount is gone, nobody has a file of it open any more, though no FORGET says so. Not so
+ * when the daemon is told to end, or the connection was cut: then a file may be half written. */
+static void complete_files(Mount *mount)
+{
+    Fs *fs = &mount->fs;
+    if (!fs->session || fs->dispatcher || mountpoint_is_mounted(mount->point))
+        return;
+    g_autoptr(GArray) files = inodes_of_view(fs->inodes, VIEW_ARRIVAL);
+    for (guint i = 0; i < files->len; i++) {
+        guint64 inode = g_array_index(files, guint64, i);
+        inodes_forget(fs->inodes, inode, G_MAXUINT64);
+        op_arrival_forgotten(fs, inode);
+    }
+}
+
 static void mount_close(Mount *mount)
 {
     Fs *fs = &mount->fs;
     mount->ending = TRUE;
+    complete_files(mount);
     if (fs->session) {
         requests_drain(fs);
         notifier_free(fs->notifier);
@@ -307,10 +319,13 @@ static void mount_close(Mount *mount)
     inodes_free(fs->inodes);
     g_hash_table_unref(fs->listed);
     g_hash_table_unref(fs->late);
+    g_hash_table_unref(fs->other_names);
+    g_hash_table_unref(fs->writers);
     g_clear_pointer(&fs->loop, g_main_loop_unref);
     for (guint i = 0; i < G_N_ELEMENTS(mount->signals); i++)
         g_clear_handle_id(&mount->signals[i], g_source_remove);
     g_clear_error(&mount->start_error);
+    g_free(mount->point);
 }
 
 static gboolean mount_open(Mount *mount, Secret *secret, gboolean is_token, char **warning,
@@ -321,17 +336,19 @@ static gboolean mount_open(Mount *mount, Secret *secret, gboolean is_token, char
     fs->inodes = inodes_new();
     fs->listed = g_hash_table_new_full(inode_hash, NULL, NULL, g_free);
     fs->late = g_hash_table_new_full(inode_hash, NULL, NULL, g_free);
+    fs->other_names = file_names_new();
+    fs->writers = g_hash_table_new(inode_hash, NULL);
     g_queue_init(&fs->parked);
-    g_autofree char *point = mountpoint_check(mount->config->mountpoint, error);
-    if (!point) {
+    mount->point = mountpoint_check(mount->config->mountpoint, error);
+    if (!mount->point) {
         secret_free(secret);
         return FALSE;
     }
     fs->account = open_account(mount, secret, is_token, error);
     if (!fs->account || !reach_server(mount, warning, error))
         return FALSE;
-    fs->control = control_new(fs, point, error);
-    return fs->control && mount_session(mount, point, error);
+    fs->control = control_new(fs, mount->point, error);
+    return fs->control && mount_session(mount, error);
 }
 
 int mount_run(const Config *config, Secret *secret, gboolean is_token, MountReady ready,

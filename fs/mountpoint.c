@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -51,6 +52,19 @@ char *mountpoint_check(const char *path, GError **error)
         return NULL;
     }
     return g_steal_pointer(&point);
+}
+
+gboolean mountpoint_is_mounted(const char *point)
+{
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    struct mntent entry;
+    char text[PATH_MAX * 4];
+    gboolean found = mounts == NULL; /* who cannot know takes care */
+    while (!found && getmntent_r(mounts, &entry, text, sizeof(text)))
+        found = strcmp(entry.mnt_dir, point) == 0;
+    if (mounts)
+        endmntent(mounts);
+    return found;
 }
 
 static struct fuse_session *new_session(Fs *fs)

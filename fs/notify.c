@@ -4,6 +4,9 @@
 
 #include "inode.h"
 
+/* The kernel hands out FORGETs between other requests, and of those 64 a turn are answered. */
+#define TURNS_TO_FORGET 4
+
 typedef enum {
     NOTICE_ATTRIBUTES,
     NOTICE_CONTENT,
@@ -26,8 +29,16 @@ struct Notifier {
     GThread *thread;
     GHashTable *held;    /* inode -> unanswered requests */
     GHashTable *waiting; /* inode -> GQueue of Notice */
+    GQueue barriers;     /* of Barrier */
     gint ending, ended;  /* atomic: what is left need not be told; the thread has left its loop */
 };
+
+/* For one that waits until the kernel was told everything. */
+typedef struct {
+    Notifier *notifier;
+    WaitList waiters;
+    guint turns;
+} Barrier;
 
 static void notice_free(Notice *notice)
 {
@@ -74,6 +85,22 @@ Notifier *notifier_new(struct fuse_session *session)
     return notifier;
 }
 
+static void barrier_end(Barrier *barrier)
+{
+    g_queue_remove(&barrier->notifier->barriers, barrier);
+    wait_list_wake(&barrier->waiters, NULL);
+    g_free(barrier);
+}
+
+static gboolean barrier_turn(gpointer data)
+{
+    Barrier *barrier = data;
+    if (++barrier->turns < TURNS_TO_FORGET)
+        return G_SOURCE_CONTINUE;
+    barrier_end(barrier);
+    return G_SOURCE_REMOVE;
+}
+
 void notifier_free(Notifier *notifier)
 {
     if (!notifier)
@@ -85,6 +112,10 @@ void notifier_free(Notifier *notifier)
     while (!g_atomic_int_get(&notifier->ended))
         g_main_context_iteration(NULL, TRUE);
     g_thread_join(notifier->thread);
+    for (Barrier *barrier; (barrier = g_queue_peek_head(&notifier->barriers));) {
+        g_idle_remove_by_data(barrier);
+        barrier_end(barrier);
+    }
     g_async_queue_unref(notifier->queue);
     g_hash_table_unref(notifier->held);
     g_hash_table_unref(notifier->waiting);
@@ -132,6 +163,15 @@ void notifier_after(Notifier *notifier, GSourceFunc func, gpointer data)
     notice->func = func;
     notice->data = data;
     g_async_queue_push(notifier->queue, notice);
+}
+
+void notifier_wait(Notifier *notifier, Waiter *waiter)
+{
+    Barrier *barrier = g_new0(Barrier, 1);
+    barrier->notifier = notifier;
+    wait_list_add(&barrier->waiters, waiter);
+    g_queue_push_tail(&notifier->barriers, barrier);
+    notifier_after(notifier, barrier_turn, barrier);
 }
 
 void notifier_hold(Notifier *notifier, guint64 inode)

@@ -9,6 +9,8 @@
 #include <fuse_lowlevel.h>
 #include <glib.h>
 
+#include "wait.h"
+
 typedef struct Notifier Notifier;
 
 Notifier *notifier_new(struct fuse_session *session);
@@ -24,6 +26,8 @@ void notifier_entry(Notifier *notifier, guint64 parent, const char *name);
 /* Calls func once from the main loop, when the kernel has been told all that was posted before (but
  * for what is held back). The caller removes its idle sources before data goes. */
 void notifier_after(Notifier *notifier, GSourceFunc func, gpointer data);
+/* Wakes the waiter when that is so, and the FORGETs that the kernel sent upon it were answered. */
+void notifier_wait(Notifier *notifier, Waiter *waiter);
 /* Requests on an inode (0: none) that are not answered yet; counted. */
 void notifier_hold(Notifier *notifier, guint64 inode);
 void notifier_release(Notifier *notifier, guint64 inode);

@@ -3,19 +3,21 @@
  * Files are opened and closed without a message: the kernel asks once, learns that there is nothing
  * to do (ENOSYS), and keeps their pages from then on. What would hang in open() hangs in the first
  * READ. */
-#include "ops.h"
+#include "ops-private.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "dir.h"
+#include "file.h"
 #include "names.h"
 #include "notify.h"
 #include "park.h"
 #include "reply.h"
 #include "seen.h"
 #include "view-eml.h"
+#include "view-failed.h"
 #include "xattr.h"
 
 static Fs *fs_of(fuse_req_t req)
@@ -48,12 +50,13 @@ static void reply_folder(Request *request, const Folder *folder)
     reply_entry(request->fs, request->req, &entry);
 }
 
-static void reply_message(Request *request, Folder *folder, MailUid uid)
+static void reply_file(Request *request, const File *file)
 {
-    struct fuse_entry_param entry = {.ino = inode_make(VIEW_EML, folder_row(folder), uid),
-                                     .entry_timeout = FS_FOREVER};
-    eml_message_attr(request->fs, folder, uid, &entry.attr, &entry.attr_timeout);
-    reply_entry(request->fs, request->req, &entry);
+    struct fuse_entry_param entry;
+    if (!file_entry(request->fs, file, &entry))
+        reply_code(request->req, ENOENT);
+    else if (reply_entry(request->fs, request->req, &entry))
+        file_looked_up(request->fs, file, request->inode, request->name);
 }
 
 /* The kernel locks the directory meanwhile, so this waits only while nothing of it is known. */
@@ -74,13 +77,13 @@ static gboolean lookup_attempt(Request *request, const GError *woken_by)
     g_autoptr(GError) error = NULL;
     Folder *parent = eml_folder(fs, request->inode);
     Folder *child = parent ? folder_child(parent, request->name) : NULL;
-    const Message *message = parent && !child ? eml_lookup(fs, parent, request->name) : NULL;
+    File file;
     if (child) {
         reply_folder(request, child);
         return TRUE;
     }
-    if (message) {
-        reply_message(request, parent, message->uid);
+    if (parent && file_lookup(fs, parent, request->name, &file)) {
+        reply_file(request, &file);
         return TRUE;
     }
     if (!parent) {
@@ -108,6 +111,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         reply_code(req, ENAMETOOLONG);
         return;
     }
+    if (failed_has(parent, name)) {
+        failed_lookup(req, parent, name);
+        return;
+    }
     Request *request = request_new(fs, req, "lookup", parent, lookup_attempt);
     request->holds = parent;
     request->name = g_strdup(name);
@@ -119,7 +126,12 @@ static void forget_one(Fs *fs, guint64 inode, guint64 count)
     fs->counts[COUNT_FORGET]++;
     if (!inodes_forget(fs->inodes, inode, count) || inode_uid(inode) == 0)
         return;
+    if (inode_view(inode) == VIEW_ARRIVAL) {
+        op_arrival_forgotten(fs, inode);
+        return;
+    }
     Folder *folder = eml_folder(fs, inode);
+    file_forget_names(fs, inode);
     if (folder)
         account_forget(fs->account, folder, inode_uid(inode));
 }
@@ -147,20 +159,18 @@ static gboolean getattr_attempt(Request *request, const GError *woken_by)
     struct stat attr;
     double timeout = FS_FOREVER;
     guint64 length;
-    MailUid uid = inode_uid(request->inode);
-    Folder *folder = eml_folder(fs, request->inode);
-    if (folder && uid == 0) {
-        eml_folder_attr(fs, folder, &attr);
-        reply_attr(request->req, &attr, timeout);
+    File file;
+    if (!file_find(fs, request->inode, &file)) {
+        reply_code(request->req, ESTALE);
         return TRUE;
     }
-    if (!folder || !eml_message_attr(fs, folder, uid, &attr, &timeout)) {
-        reply_code(request->req, folder ? ENOENT : ESTALE);
+    if (!file_attr(fs, &file, &attr, &timeout)) {
+        reply_code(request->req, ENOENT);
         return TRUE;
     }
-    if (timeout == 0 && !woken_by) {
+    if (timeout == 0 && !file.arrival && !woken_by) {
         AccountReply reply =
-            account_length(fs->account, folder, uid, &request->waiter, &length, &error);
+            account_length(fs->account, file.folder, file.uid, &request->waiter, &length, &error);
         if (reply == ACCOUNT_WAIT)
             return FALSE;
         if (reply == ACCOUNT_READY)
@@ -173,7 +183,18 @@ static gboolean getattr_attempt(Request *request, const GError *woken_by)
 static void op_getattr(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
 {
     Fs *fs = fs_of(req);
+    struct stat attr;
+    Folder *folder = inode_uid(inode) == 0 ? eml_folder(fs, inode) : NULL;
     fs->counts[COUNT_GETATTR]++;
+    if (folder) {
+        eml_folder_attr(fs, folder, &attr);
+        reply_attr(req, &attr, FS_FOREVER);
+        return;
+    }
+    if (inode_view(inode) == VIEW_FAILED) {
+        failed_getattr(req, inode);
+        return;
+    }
     Request *request = request_new(fs, req, "getattr", inode, getattr_attempt);
     request->holds = inode;
     request_run(request);
@@ -184,12 +205,6 @@ static void op_getattr(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *
 static void op_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
 {
     fs_of(req)->counts[COUNT_OPEN]++;
-    reply_code(req, ENOSYS);
-}
-
-static void op_flush(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *info)
-{
-    fs_of(req)->counts[COUNT_FLUSH]++;
     reply_code(req, ENOSYS);
 }
 
@@ -222,36 +237,49 @@ static gboolean answer_read(Request *request, const BodySpan *span)
     return TRUE;
 }
 
+static AccountReply read_file(Request *request, const File *file, BodySpan *span, GError **error)
+{
+    Account *account = request->fs->account;
+    if (file->arrival)
+        return account_read_arrival(account, file->arrival, request->offset, request->size,
+                                    &request->waiter, span, error);
+    return account_read(account, file->folder, file->uid, request->offset, request->size,
+                        &request->waiter, span, error);
+}
+
+static void note_reader(Request *request, const File *file, SeenBy by, guint64 read_up_to)
+{
+    Fs *fs = request->fs;
+    MessageInfo info;
+    gboolean end =
+        account_message(fs->account, file->folder, file->uid, &info) && read_up_to >= info.size;
+    seen_read(fs->seen, file->folder, file->uid, request->inode, request->pid, by, end);
+}
+
 static gboolean read_attempt(Request *request, const GError *woken_by)
 {
     Fs *fs = request->fs;
     g_autoptr(GError) error = NULL;
     BodySpan span;
-    MessageInfo info;
-    MailUid uid = inode_uid(request->inode);
-    Folder *folder = eml_folder(fs, request->inode);
-    if (!folder) {
+    File file;
+    if (!file_find(fs, request->inode, &file)) {
         reply_code(request->req, ESTALE);
         return TRUE;
     }
-    if (woken_by) {
-        reply_error(fs, request->req, "read", request->inode, woken_by);
-        return TRUE;
-    }
-    AccountReply reply = account_read(fs->account, folder, uid, request->offset, request->size,
-                                      &request->waiter, &span, &error);
+    AccountReply reply = woken_by ? ACCOUNT_FAILED : read_file(request, &file, &span, &error);
     if (reply == ACCOUNT_WAIT)
         return FALSE;
     if (reply == ACCOUNT_FAILED) {
-        reply_error(fs, request->req, "read", request->inode, error);
+        reply_error(fs, request->req, "read", request->inode, woken_by ? woken_by : error);
         return TRUE;
     }
-    SeenBy by = seen_by(fs->seen, folder, uid, request->pid);
-    if (!answer_read(request, &span))
+    if (file.arrival) {
+        answer_read(request, &span);
         return TRUE;
-    gboolean end = account_message(fs->account, folder, uid, &info) &&
-                   request->offset + span.size >= info.size;
-    seen_read(fs->seen, folder, uid, request->inode, request->pid, by, end);
+    }
+    SeenBy by = seen_by(fs->seen, file.folder, file.uid, request->pid);
+    if (answer_read(request, &span))
+        note_reader(request, &file, by, request->offset + span.size);
     return TRUE;
 }
 
@@ -260,6 +288,10 @@ static void op_read(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset,
 {
     Fs *fs = fs_of(req);
     fs->counts[COUNT_READ]++;
+    if (inode_view(inode) == VIEW_FAILED) {
+        failed_read(req, inode, size, offset);
+        return;
+    }
     Request *request = request_new(fs, req, "read", inode, read_attempt);
     request->holds = inode;
     request->offset = (guint64)offset;
@@ -267,10 +299,9 @@ static void op_read(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset,
     request_run(request);
 }
 
-/* ---- unlink ---- */
+/* ---- what was changed, on the server ---- */
 
-/* Waits for the server to have everything. */
-static gboolean flush_attempt(Request *request, const GError *woken_by)
+gboolean op_flush_attempt(Request *request, const GError *woken_by)
 {
     g_autoptr(GError) error = NULL;
     AccountReply reply = ACCOUNT_FAILED;
@@ -286,94 +317,45 @@ static gboolean flush_attempt(Request *request, const GError *woken_by)
     return TRUE;
 }
 
-/* Safe here is enough, but with -o sync; the directory is frozen meanwhile, as its user wanted. */
-static void removed(fuse_req_t req, fuse_ino_t parent)
+void op_changed(fuse_req_t req, const char *what, guint64 parent, guint64 other_parent)
 {
     Fs *fs = fs_of(req);
     if (!fs->config->sync) {
         reply_code(req, 0);
         return;
     }
-    Request *request = request_new(fs, req, "unlink", parent, flush_attempt);
+    Request *request = request_new(fs, req, what, parent, op_flush_attempt);
     request->holds = parent;
+    request->holds_too = other_parent == parent ? 0 : other_parent;
     request_run(request);
 }
 
-static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-    Fs *fs = fs_of(req);
-    g_autoptr(GError) error = NULL;
-    Folder *folder = eml_folder(fs, parent);
-    const Message *message = folder ? eml_lookup(fs, folder, name) : NULL;
-    fs->counts[COUNT_UNLINK]++;
-    if (!message)
-        reply_code(req, ENOENT);
-    else if (fs->config->delete_policy == CONFIG_DELETE_REFUSE)
-        reply_code(req, EPERM);
-    else if (account_remove(fs->account, folder, message->uid, &error))
-        removed(req, parent);
-    else
-        reply_error(fs, req, "unlink", parent, error);
-}
+/* ---- what is not allowed ---- */
 
-/* ---- what messages and folders do not allow ---- */
-
-static void refuse(fuse_req_t req)
+void op_refuse(fuse_req_t req)
 {
     fs_of(req)->counts[COUNT_REFUSED]++;
     reply_code(req, EPERM);
 }
 
-/* A shared mapping may have dirtied pages that the kernel would go on showing. */
-static void op_write(fuse_req_t req, fuse_ino_t inode, const char *bytes, size_t size, off_t offset,
-                     struct fuse_file_info *info)
-{
-    Fs *fs = fs_of(req);
-    refuse(req);
-    notifier_content(fs->notifier, inode);
-}
-
-static void op_setattr(fuse_req_t req, fuse_ino_t inode, struct stat *attr, int to_set,
-                       struct fuse_file_info *info)
-{
-    refuse(req);
-}
-
-static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
-{
-    refuse(req);
-}
-
-static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                      struct fuse_file_info *info)
-{
-    refuse(req);
-}
-
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    refuse(req);
+    op_refuse(req);
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    refuse(req);
+    op_refuse(req);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    refuse(req);
+    op_refuse(req);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t inode, fuse_ino_t parent, const char *name)
 {
-    refuse(req);
-}
-
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-                      const char *new_name, unsigned int flags)
-{
-    refuse(req);
+    op_refuse(req);
 }
 
 /* ---- the rest ---- */
@@ -391,14 +373,6 @@ static void op_statfs(fuse_req_t req, fuse_ino_t inode)
                            .f_namemax = 255};
     fs_of(req)->counts[COUNT_STATFS]++;
     reply_statfs(req, &stat);
-}
-
-/* What was changed is on the server when fsync returns. */
-static void op_fsync(fuse_req_t req, fuse_ino_t inode, int only_data, struct fuse_file_info *info)
-{
-    Fs *fs = fs_of(req);
-    fs->counts[COUNT_OTHER]++;
-    request_run(request_new(fs, req, "fsync", inode, flush_attempt));
 }
 
 struct fuse_lowlevel_ops ops_table(const Config *config)

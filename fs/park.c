@@ -12,6 +12,7 @@ static void request_free(Request *request)
     if (request->parked) {
         g_queue_unlink(&request->fs->parked, &request->link);
         notifier_release(request->fs->notifier, request->holds);
+        notifier_release(request->fs->notifier, request->holds_too);
     }
     g_free(request->name);
     g_free(request);
@@ -98,6 +99,7 @@ static void park(Request *request)
     request->link.data = request;
     g_queue_push_tail_link(&fs->parked, &request->link);
     notifier_hold(fs->notifier, request->holds);
+    notifier_hold(fs->notifier, request->holds_too);
     if (!fs->parked_timer)
         fs->parked_timer = g_timeout_add(LOOK_EVERY, look, fs);
     fuse_req_interrupt_func(request->req, interrupted, request);

@@ -19,6 +19,7 @@ struct Request {
     const char *what; /* for the log */
     guint64 inode;
     guint64 holds; /* the inode whose invalidations must wait for the answer, or 0 */
+    guint64 holds_too;
     /* error: what was waited for failed or took too long; then it must answer. */
     gboolean (*attempt)(Request *request, const GError *error);
     gboolean parked; /* on fs->parked, and counted as unanswered by the notifier */

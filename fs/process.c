@@ -28,14 +28,19 @@ static guint64 status_value(const char *status, const char *key, int base)
     return line ? strtoull(line + strlen(key), NULL, base) : 0;
 }
 
-gboolean process_name(pid_t tid, char name[16])
+pid_t process_of_thread(pid_t tid)
 {
     char status[4096];
     if (tid <= 0 || !read_proc(tid, "status", status, sizeof(status)))
-        return FALSE;
+        return 0;
+    return (pid_t)status_value(status, "\nTgid:", 10);
+}
+
+gboolean process_name(pid_t tid, char name[16])
+{
     /* The kernel names the thread that asks; people know the program by its first one. */
-    pid_t program = (pid_t)status_value(status, "\nTgid:", 10);
-    if (!read_proc(program, "comm", name, 16))
+    pid_t program = process_of_thread(tid);
+    if (program <= 0 || !read_proc(program, "comm", name, 16))
         return FALSE;
     g_strchomp(name);
     return TRUE;

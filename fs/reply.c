@@ -73,10 +73,26 @@ void reply_attr(fuse_req_t req, const struct stat *attr, double timeout)
     fuse_reply_attr(req, attr, timeout);
 }
 
-void reply_entry(Fs *fs, fuse_req_t req, const struct fuse_entry_param *entry)
+gboolean reply_entry(Fs *fs, fuse_req_t req, const struct fuse_entry_param *entry)
 {
-    if (fuse_reply_entry(req, entry) == 0)
-        inodes_looked_up(fs->inodes, entry->ino);
+    if (fuse_reply_entry(req, entry) != 0)
+        return FALSE;
+    inodes_looked_up(fs->inodes, entry->ino);
+    return TRUE;
+}
+
+gboolean reply_create(Fs *fs, fuse_req_t req, const struct fuse_entry_param *entry,
+                      const struct fuse_file_info *info)
+{
+    if (fuse_reply_create(req, entry, info) != 0)
+        return FALSE;
+    inodes_looked_up(fs->inodes, entry->ino);
+    return TRUE;
+}
+
+void reply_write(fuse_req_t req, gsize size)
+{
+    fuse_reply_write(req, size);
 }
 
 gboolean reply_buffer(fuse_req_t req, const char *bytes, gsize size)

@@ -9,8 +9,11 @@ void reply_error(Fs *fs, fuse_req_t req, const char *what, guint64 inode, const 
 void reply_code(fuse_req_t req, int code); /* 0: success */
 void reply_none(fuse_req_t req);
 void reply_attr(fuse_req_t req, const struct stat *attr, double timeout);
-/* Counts the lookup, unless the kernel did not take the reply. */
-void reply_entry(Fs *fs, fuse_req_t req, const struct fuse_entry_param *entry);
+/* Counts the lookup, unless the kernel did not take the reply: FALSE. */
+gboolean reply_entry(Fs *fs, fuse_req_t req, const struct fuse_entry_param *entry);
+gboolean reply_create(Fs *fs, fuse_req_t req, const struct fuse_entry_param *entry,
+                      const struct fuse_file_info *info);
+void reply_write(fuse_req_t req, gsize size);
 /* FALSE: the kernel did not take it. */
 gboolean reply_buffer(fuse_req_t req, const char *bytes, gsize size);
 void reply_open(fuse_req_t req, const struct fuse_file_info *info);

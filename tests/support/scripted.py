@@ -621,6 +621,27 @@ class Session:
             code = ""
         self.reply(tag, "OK", f"{code} done".strip())
 
+    def do_append(self, tag, rest, uid):
+        name, *words = parse(rest)
+        target = self.server.folders.get(canonical(name))
+        if target is None:
+            self.reply(tag, "NO", "[TRYCREATE] no such folder")
+            return
+        added, flags, date = [], (), None
+        for word in words:  # of each message: flags and date, which may be missing, and the text
+            if isinstance(word, list):
+                flags = word
+            elif re.fullmatch(r"[ \d]\d-\w{3}-\d{4} [\d:]{8} [-+]\d{4}", word):
+                date = word
+            else:
+                raw = word.encode("utf-8", "surrogateescape")
+                message = Message(raw, flags, date) if date else Message(raw, flags)
+                with self.server.lock:
+                    added.append(target.add(message))
+                flags, date = (), None
+        uids = ",".join(map(str, added))
+        self.reply(tag, "OK", f"[APPENDUID {target.uidvalidity} {uids}] done")
+
     def do_move(self, tag, rest, uid):
         self.do_copy(tag, rest, uid, move=True)
 
