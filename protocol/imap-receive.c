@@ -20,6 +20,15 @@ static void log_reply(ImapSession *session)
     g_debug("< %s", shown);
 }
 
+static void take_permanent_flags(ImapSession *session, const ImapFlags *flags)
+{
+    ImapSelected *selected = &session->selected;
+    g_strfreev(selected->permanent_keywords);
+    selected->permanent_keywords = g_strdupv((char **)flags->keywords);
+    selected->info.permanent_keywords = (const char *const *)selected->permanent_keywords;
+    selected->info.permanent_flags = flags->system;
+}
+
 static void apply_select_code(ImapSession *session, const ImapReply *reply)
 {
     RemoteMailbox *info = &session->selected.info;
@@ -33,7 +42,7 @@ static void apply_select_code(ImapSession *session, const ImapReply *reply)
     else if (reply->code == IMAP_CODE_NOMODSEQ)
         info->modseq = 0;
     else if (reply->code == IMAP_CODE_PERMANENTFLAGS)
-        info->permanent_flags = reply->flags.system;
+        take_permanent_flags(session, &reply->flags);
     else if (reply->code == IMAP_CODE_READ_ONLY)
         info->read_only = TRUE;
     else if (reply->code == IMAP_CODE_READ_WRITE)
@@ -132,8 +141,7 @@ static void finish_select(ImapSession *session, const ImapReply *reply)
         return;
     }
     /* A failed SELECT leaves no mailbox selected, RFC 9051 section 6.3.2. */
-    session->selected.state = IMAP_SELECT_NONE;
-    g_clear_pointer(&session->selected.name, g_free);
+    imap_session_set_selected(session, NULL);
 }
 
 static ImapPending *take_waiting(ImapSession *session, const char *tag)

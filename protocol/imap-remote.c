@@ -237,6 +237,30 @@ static RemoteJob *remote_append_new(Remote *remote, const char *mailbox, const R
     return submit(remote, imap_append_new(mailbox, messages, count, done, data));
 }
 
+static RemoteJob *remote_create_new(Remote *remote, const char *mailbox, RemoteDone done,
+                                    gpointer data)
+{
+    return submit(remote, imap_create_new(mailbox, done, data));
+}
+
+static RemoteJob *remote_remove_new(Remote *remote, const char *mailbox, gboolean selectable,
+                                    RemoteDone done, gpointer data)
+{
+    return submit(remote, imap_delete_new(mailbox, selectable, done, data));
+}
+
+static RemoteJob *remote_rename_new(Remote *remote, const char *mailbox, const char *new_name,
+                                    RemoteDone done, gpointer data)
+{
+    return submit(remote, imap_rename_new(mailbox, new_name, done, data));
+}
+
+static RemoteJob *remote_quota_new(Remote *remote, const char *mailbox, RemoteQuotaDone done,
+                                   gpointer data)
+{
+    return submit(remote, imap_quota_new(mailbox, done, data));
+}
+
 static void remote_destroy(Remote *remote)
 {
     pool_free(imap_remote(remote)->pool);
@@ -352,6 +376,10 @@ Remote *imap_remote_new(const RemoteConfig *config, Secret *secret, const Remote
         .move = remote_move_new,
         .expunge = remote_expunge_new,
         .append = remote_append_new,
+        .create = remote_create_new,
+        .remove = remote_remove_new,
+        .rename = remote_rename_new,
+        .quota = remote_quota_new,
     };
     ImapRemote *remote = g_new0(ImapRemote, 1);
     remote->base.klass = &klass;

@@ -27,3 +27,9 @@ RemoteJob *imap_change_new(ImapChange kind, const RemoteStore *what, const char 
                            RemoteDone done, RemoteMovedDone moved, gpointer data);
 RemoteJob *imap_append_new(const char *mailbox, const RemoteNew *messages, guint count,
                            RemoteAppended done, gpointer data);
+RemoteJob *imap_create_new(const char *mailbox, RemoteDone done, gpointer data);
+RemoteJob *imap_delete_new(const char *mailbox, gboolean selectable, RemoteDone done,
+                           gpointer data);
+RemoteJob *imap_rename_new(const char *mailbox, const char *new_name, RemoteDone done,
+                           gpointer data);
+RemoteJob *imap_quota_new(const char *mailbox, RemoteQuotaDone done, gpointer data);

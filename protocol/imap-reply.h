@@ -39,11 +39,13 @@ typedef enum {
     IMAP_CODE_APPENDUID,     /* number = UIDVALIDITY, uids */
     IMAP_CODE_AUTHENTICATIONFAILED,
     IMAP_CODE_AUTHORIZATIONFAILED,
+    IMAP_CODE_CANNOT,
     IMAP_CODE_CAPABILITY,    /* values: atoms */
     IMAP_CODE_CLOSED,
     IMAP_CODE_COMPRESSIONACTIVE,
     IMAP_CODE_COPYUID,       /* number = UIDVALIDITY, uids (source), uids_to, in the given order */
     IMAP_CODE_EXPIRED,
+    IMAP_CODE_HASCHILDREN,
     IMAP_CODE_HIGHESTMODSEQ, /* number */
     IMAP_CODE_INUSE,
     IMAP_CODE_LIMIT,

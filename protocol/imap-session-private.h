@@ -73,6 +73,8 @@ void imap_session_enter(ImapSession *session);
 gboolean imap_session_leave(ImapSession *session);
 void imap_session_fail_protocol(ImapSession *session, const char *what);
 void imap_pending_free(ImapPending *pending);
+/* Nothing is selected, or about to be, but the mailbox of this name (NULL: none). */
+void imap_session_set_selected(ImapSession *session, const char *name);
 void imap_session_logged_in(ImapSession *session);
 
 /* In imap-send.c. */

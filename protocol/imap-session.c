@@ -42,7 +42,7 @@ static void session_destroy(ImapSession *session)
     imap_reply_parser_free(session->parser);
     g_string_free(session->capabilities, TRUE);
     g_ptr_array_unref(session->mechanisms);
-    g_free(session->selected.name);
+    imap_session_set_selected(session, NULL);
     g_clear_error(&session->error);
     g_free(session);
 }
@@ -142,13 +142,64 @@ ImapCommand *imap_session_command(ImapSession *session, const char *name)
     return imap_command_new(name, mode);
 }
 
+void imap_session_set_selected(ImapSession *session, const char *name)
+{
+    ImapSelected *selected = &session->selected;
+    g_free(selected->name);
+    g_free(selected->rights);
+    g_strfreev(selected->permanent_keywords);
+    *selected = (ImapSelected){
+        .state = name ? IMAP_SELECT_PENDING : IMAP_SELECT_NONE,
+        .name = g_strdup(name),
+        /* RFC 9051 section 7.1: without the code, all can be changed. */
+        .info.permanent_flags = MAIL_FLAGS_SYSTEM | MAIL_FLAG_ANY_KEYWORD,
+    };
+}
+
+/* The letters of RFC 4314, and a bounded number of them. */
+static char *take_rights(const ImapValue *value)
+{
+    const char *text = imap_value_text(value);
+    gsize length = text ? strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789") : 0;
+    return text && text[length] == '\0' && length <= 64 ? g_strdup(text) : NULL;
+}
+
+static gboolean rights_untagged(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+    ImapSelected *selected = &session->selected;
+    if (reply->type != IMAP_REPLY_MYRIGHTS)
+        return FALSE;
+    const char *name = imap_value_text(reply->values);
+    if (name && selected->name && strcmp(name, selected->name) == 0) {
+        g_free(selected->rights);
+        selected->rights = take_rights(reply->values->next);
+        selected->info.rights = selected->rights;
+    }
+    return TRUE;
+}
+
+static void rights_done(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+}
+
+/* Before the mailbox is selected, so that all is known of it once it is. */
+static void ask_rights(ImapSession *session, const char *mailbox)
+{
+    static const ImapCommandFuncs funcs = {.untagged = rights_untagged, .done = rights_done};
+    if (!(session->caps & IMAP_CAP_ACL))
+        return;
+    g_autoptr(ImapCommand) command = imap_session_command(session, "MYRIGHTS");
+    imap_command_astring(command, mailbox, strlen(mailbox));
+    enqueue(session, g_steal_pointer(&command), &funcs, NULL);
+}
+
 void imap_session_select(ImapSession *session, const char *mailbox, const ImapCommandFuncs *funcs,
                          gpointer data)
 {
     if (session->error)
         return;
-    g_free(session->selected.name);
-    session->selected = (ImapSelected){.state = IMAP_SELECT_PENDING, .name = g_strdup(mailbox)};
+    imap_session_set_selected(session, mailbox);
+    ask_rights(session, mailbox);
     g_autoptr(ImapCommand) command =
         imap_session_command(session, session->config->read_only ? "EXAMINE" : "SELECT");
     imap_command_astring(command, mailbox, strlen(mailbox));
@@ -332,6 +383,10 @@ static MailError error_of_code(ImapCode code, ImapCondition condition)
         return MAIL_ERROR_OVER_QUOTA;
     case IMAP_CODE_ALREADYEXISTS:
         return MAIL_ERROR_EXISTS;
+    case IMAP_CODE_HASCHILDREN:
+        return MAIL_ERROR_NOT_EMPTY;
+    case IMAP_CODE_CANNOT:
+        return MAIL_ERROR_INVALID;
     case IMAP_CODE_INUSE:
         return MAIL_ERROR_IN_USE;
     case IMAP_CODE_NONEXISTENT:

@@ -73,7 +73,9 @@ typedef enum { IMAP_SELECT_NONE, IMAP_SELECT_PENDING, IMAP_SELECT_OK } ImapSelec
 typedef struct {
     ImapSelectState state;
     char *name;
-    RemoteMailbox info;
+    RemoteMailbox info; /* what it points to is the next two */
+    char *rights;
+    char **permanent_keywords;
     guint hints;        /* untagged data that told of changes nobody asked about */
     gboolean synced;    /* a sync was made here, and it knew of all hints up to ... */
     guint synced_hints; /* ... this one: no more hints, no more changes (RFC 9051 section 5.2) */

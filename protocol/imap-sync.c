@@ -383,6 +383,8 @@ static void sync_opened(RemoteJob *job, ImapSession *session)
     sync->opened = TRUE;
     if (!job->cancelled)
         sync->funcs->opened(&sync->info, sync->data);
+    sync->info.rights = NULL; /* the session's, which may select another mailbox */
+    sync->info.permanent_keywords = NULL;
 }
 
 static void sync_finish(RemoteJob *job, const GError *error)

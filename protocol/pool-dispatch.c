@@ -12,6 +12,7 @@ void pool_job_free(RemoteJob *job)
 {
     g_clear_error(&job->error);
     g_free(job->mailbox);
+    g_free(job->leaves);
     job->klass->free(job);
 }
 
@@ -121,9 +122,28 @@ static void select_done(ImapSession *session, const ImapReply *reply, gpointer d
     }
 }
 
+static const ImapCommandFuncs select_funcs = {.done = select_done};
+
+/* By its beginning alone: to leave another one whose name begins likewise does no harm. */
+static gboolean has_open(Connection *connection, const char *mailbox)
+{
+    const ImapSelected *selected = imap_session_selected(connection->session);
+    return mailbox && selected->name && g_str_has_prefix(selected->name, mailbox);
+}
+
+/* By opening another one, which is always there: CLOSE would expunge. */
+void pool_job_leave(RemoteJob *job)
+{
+    for (guint i = 0; i < job->pool->connections->len; i++) {
+        Connection *connection = job->pool->connections->pdata[i];
+        if (connection->ready && (connection == job->holder || connection->jobs.length == 0) &&
+            has_open(connection, job->leaves))
+            imap_session_select(connection->session, "INBOX", &select_funcs, connection);
+    }
+}
+
 static void run_job(Connection *connection, RemoteJob *job)
 {
-    static const ImapCommandFuncs select_funcs = {.done = select_done};
     ImapSession *session = connection->session;
     const ImapSelected *selected = imap_session_selected(session);
     job->holder = connection;
@@ -167,6 +187,7 @@ static gboolean connection_free_for(Connection *connection, const RemoteJob *job
 {
     return connection->ready && imap_session_is_ready(connection->session) &&
            !imap_session_is_uploading(connection->session) &&
+           !(connection->jobs.length > 0 && has_open(connection, job->leaves)) &&
            (!connection->reserved || connection->reserved == job);
 }
 

@@ -33,6 +33,7 @@ struct RemoteJob {
     Pool *pool;
     gpointer holder; /* the pool's: the connection that runs it, or NULL */
     char *mailbox;   /* NULL: needs none */
+    char *leaves;    /* a mailbox that no connection may have open, nor any below it; or NULL */
     MailUidValidity uidvalidity;
     guint commands; /* sent and not yet answered */
     guint attempts;
@@ -71,5 +72,8 @@ void pool_job_send(RemoteJob *job, ImapSession *session, ImapCommand *command,
 /* Counts the answer to a command; a NO or BAD becomes the job's error, unless it has one. When it
  * was the last one, the job is finished: it must not be touched after that. */
 void pool_job_answered(RemoteJob *job, const ImapReply *reply, const char *what);
+/* Has every connection that nobody uses leave job->leaves, and the one that runs the job: what the
+ * job sends from now on finds it so. */
+void pool_job_leave(RemoteJob *job);
 /* Notes an error of the job's own (takes ownership); it ends with its last answer. */
 void pool_job_fail(RemoteJob *job, GError *error);

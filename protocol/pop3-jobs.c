@@ -384,6 +384,8 @@ static void unsupported_finish(Pop3Job *job, const GError *error)
         unsupported->done.done(error, unsupported->data);
     else if (unsupported->done.moved)
         unsupported->done.moved(&moved, error, unsupported->data);
+    else if (unsupported->done.quota)
+        unsupported->done.quota(0, 0, error, unsupported->data);
     else
         unsupported->done.appended(0, NULL, error, unsupported->data);
 }

@@ -117,5 +117,6 @@ typedef struct {
     RemoteDone done;
     RemoteMovedDone moved;
     RemoteAppended appended;
+    RemoteQuotaDone quota;
 } Pop3Unsupported;
 Pop3Job *pop3_unsupported_new(Pop3Unsupported done, gpointer data);

@@ -378,6 +378,28 @@ static RemoteJob *do_append(Remote *remote, const char *mailbox, const RemoteNew
     return submit(remote, pop3_unsupported_new((Pop3Unsupported){.appended = done}, data));
 }
 
+static RemoteJob *do_create(Remote *remote, const char *mailbox, RemoteDone done, gpointer data)
+{
+    return submit(remote, pop3_unsupported_new((Pop3Unsupported){.done = done}, data));
+}
+
+static RemoteJob *do_remove(Remote *remote, const char *mailbox, gboolean selectable,
+                            RemoteDone done, gpointer data)
+{
+    return submit(remote, pop3_unsupported_new((Pop3Unsupported){.done = done}, data));
+}
+
+static RemoteJob *do_rename(Remote *remote, const char *mailbox, const char *new_name,
+                            RemoteDone done, gpointer data)
+{
+    return submit(remote, pop3_unsupported_new((Pop3Unsupported){.done = done}, data));
+}
+
+static RemoteJob *do_quota(Remote *remote, const char *mailbox, RemoteQuotaDone done, gpointer data)
+{
+    return submit(remote, pop3_unsupported_new((Pop3Unsupported){.quota = done}, data));
+}
+
 static RemoteJob *do_expunge(Remote *remote, const RemoteStore *what, RemoteDone done,
                              gpointer data)
 {
@@ -418,6 +440,10 @@ Remote *pop3_remote_new(const RemoteConfig *config, Secret *secret, const Remote
         .move = do_copy,
         .expunge = do_expunge,
         .append = do_append,
+        .create = do_create,
+        .remove = do_remove,
+        .rename = do_rename,
+        .quota = do_quota,
     };
     Pop3Remote *remote = g_new0(Pop3Remote, 1);
     remote->base.klass = &klass;

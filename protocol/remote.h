@@ -99,7 +99,9 @@ typedef struct {
     guint64 exists;
     MailModSeq modseq; /* 0: the mailbox keeps none */
     gboolean read_only;
-    guint32 permanent_flags;
+    guint32 permanent_flags; /* that can be changed for good; all, where the server says nothing */
+    const char *const *permanent_keywords; /* likewise; NULL-terminated, or NULL */
+    const char *rights;                    /* of this user, RFC 4314, as letters; NULL unknown */
 } RemoteMailbox;
 
 typedef struct {
@@ -144,7 +146,8 @@ typedef struct {
 
 typedef struct {
     /* A body (or the window of one) of `size` bytes comes (REMOTE_SIZE_UNKNOWN: as many as come
-     * before its end); uid is 0 if the server names it only afterwards. A second begin for the same uid starts it over. FALSE: not wanted. */
+     * before its end); uid is 0 if the server names it only afterwards. A second begin for the same
+     * uid starts it over. FALSE: not wanted. */
     gboolean (*begin)(MailUid uid, guint64 size, gpointer data);
     void (*bytes)(const guint8 *bytes, gsize size, gpointer data);
     /* The body begun last is complete, and belongs to uid. */
@@ -185,6 +188,9 @@ typedef struct {
 typedef void (*RemoteAppended)(MailUidValidity uidvalidity, const MailUid *uids,
                                const GError *error, gpointer data);
 
+/* Bytes; limit 0: there is none, or the server does not tell. */
+typedef void (*RemoteQuotaDone)(guint64 used, guint64 limit, const GError *error, gpointer data);
+
 typedef struct RemoteClass {
     void (*free)(Remote *remote);
     void (*start)(Remote *remote);
@@ -206,6 +212,10 @@ typedef struct RemoteClass {
     RemoteJob *(*expunge)(Remote *, const RemoteStore *, RemoteDone, gpointer);
     RemoteJob *(*append)(Remote *, const char *mailbox, const RemoteNew *, guint count,
                          RemoteAppended, gpointer);
+    RemoteJob *(*create)(Remote *, const char *mailbox, RemoteDone, gpointer);
+    RemoteJob *(*remove)(Remote *, const char *mailbox, gboolean selectable, RemoteDone, gpointer);
+    RemoteJob *(*rename)(Remote *, const char *mailbox, const char *new_name, RemoteDone, gpointer);
+    RemoteJob *(*quota)(Remote *, const char *mailbox, RemoteQuotaDone, gpointer);
 } RemoteClass;
 
 struct Remote {
@@ -307,4 +317,32 @@ static inline RemoteJob *remote_append(Remote *remote, const char *mailbox,
                                        gpointer data)
 {
     return remote->klass->append(remote, mailbox, messages, count, done, data);
+}
+/* ---- mailboxes ---- */
+
+/* Makes it, and subscribes to it. MAIL_ERROR_EXISTS when there is one. */
+static inline RemoteJob *remote_create(Remote *remote, const char *mailbox, RemoteDone done,
+                                       gpointer data)
+{
+    return remote->klass->create(remote, mailbox, done, data);
+}
+/* Removes an EMPTY mailbox, and unsubscribes: MAIL_ERROR_NOT_EMPTY when the server, asked right
+ * before, counts messages in it. selectable: it can hold messages at all. */
+static inline RemoteJob *remote_delete(Remote *remote, const char *mailbox, gboolean selectable,
+                                       RemoteDone done, gpointer data)
+{
+    return remote->klass->remove(remote, mailbox, selectable, done, data);
+}
+/* Renames it with all below it; subscriptions follow. Not idempotent: after a lost connection it
+ * fails with MAIL_ERROR_OFFLINE or MAIL_ERROR_TIMEOUT, and may have been carried out. */
+static inline RemoteJob *remote_rename(Remote *remote, const char *mailbox, const char *new_name,
+                                       RemoteDone done, gpointer data)
+{
+    return remote->klass->rename(remote, mailbox, new_name, done, data);
+}
+/* How much of its quota the account uses that the mailbox belongs to. */
+static inline RemoteJob *remote_quota(Remote *remote, const char *mailbox, RemoteQuotaDone done,
+                                      gpointer data)
+{
+    return remote->klass->quota(remote, mailbox, done, data);
 }

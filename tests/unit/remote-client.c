@@ -38,8 +38,7 @@ static void on_renew(gpointer data)
 
 void client_start(Client *client)
 {
-    static const RemoteFuncs funcs = {
-        .state = on_state, .changed = on_changed, .renew = on_renew};
+    static const RemoteFuncs funcs = {.state = on_state, .changed = on_changed, .renew = on_renew};
     client->transcript = transcript_new(client->scripts);
     RemoteConfig config = transcript_config(client->transcript);
     config.connections = MAX(1, client->config.connections);
@@ -198,6 +197,88 @@ Work *client_append(Client *client, const char *const *texts, guint missing)
     work->job = remote_append(client->remote, "T", messages, work->count, work_appended, work);
     for (guint i = 0; i < work->count; i++)
         close(messages[i].fd);
+    return work;
+}
+
+Work *client_create(Client *client, const char *mailbox)
+{
+    Work *work = work_new(client);
+    work->job = remote_create(client->remote, mailbox, work_done, work);
+    return work;
+}
+
+Work *client_delete(Client *client, const char *mailbox, gboolean selectable)
+{
+    Work *work = work_new(client);
+    work->job = remote_delete(client->remote, mailbox, selectable, work_done, work);
+    return work;
+}
+
+Work *client_rename(Client *client, const char *mailbox, const char *new_name)
+{
+    Work *work = work_new(client);
+    work->job = remote_rename(client->remote, mailbox, new_name, work_done, work);
+    return work;
+}
+
+static void quota_told(guint64 used, guint64 limit, const GError *error, gpointer data)
+{
+    Work *work = data;
+    g_string_append_printf(work->told, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, used, limit);
+    work_done(error, data);
+}
+
+Work *client_quota(Client *client)
+{
+    Work *work = work_new(client);
+    work->job = remote_quota(client->remote, "INBOX", quota_told, work);
+    return work;
+}
+
+static void box_opened(const RemoteMailbox *info, gpointer data)
+{
+    Work *work = data;
+    g_autofree char *keywords = g_strjoinv(
+        ",", info->permanent_keywords ? (char **)info->permanent_keywords : (char *[]){NULL});
+    g_string_append_printf(work->told, "flags=%x keywords=%s rights=%s%s", info->permanent_flags,
+                           keywords, info->rights ? info->rights : "?",
+                           info->read_only ? " read-only" : "");
+}
+
+static gboolean box_has(MailUid uid, gpointer data)
+{
+    return FALSE;
+}
+
+static void box_message(const RemoteMessage *message, gpointer data)
+{
+}
+
+static void box_flags(MailUid uid, guint32 flags, const char *const *keywords, gpointer data)
+{
+}
+
+static void box_uids(const GArray *uids, gpointer data)
+{
+}
+
+static guint64 box_count(gpointer data)
+{
+    return 0;
+}
+
+static void box_done(const GError *error, MailModSeq modseq, gpointer data)
+{
+    work_done(error, data);
+}
+
+Work *client_open(Client *client, const char *mailbox)
+{
+    static const RemoteSyncFuncs funcs = {box_opened, box_has,  box_message, box_flags,
+                                          box_uids,   box_uids, box_count,   box_done};
+    Work *work = work_new(client);
+    RemoteSync known = {.mailbox = mailbox};
+    work->job = remote_sync(client->remote, &known, &funcs, work);
     return work;
 }
 

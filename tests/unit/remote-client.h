@@ -46,6 +46,12 @@ typedef enum { STORE, COPY, MOVE, EXPUNGE } Kind;
 /* Of 1:2 in A; STORE adds \Seen, COPY and MOVE go to T. */
 Work *client_change(Client *client, Kind kind);
 Work *client_change_uids(Client *client, Kind kind, MailUid first, MailUid last);
+Work *client_create(Client *client, const char *mailbox);
+Work *client_delete(Client *client, const char *mailbox, gboolean selectable);
+Work *client_rename(Client *client, const char *mailbox, const char *new_name);
+Work *client_quota(Client *client);
+/* Opens a mailbox, and tells what is known of it. */
+Work *client_open(Client *client, const char *mailbox);
 /* Of messages with these texts (NULL-terminated) to T, flagged \Seen $A, dated 2026-02-01 03:04:05;
  * `missing` bytes are promised that the last file does not have. */
 Work *client_append(Client *client, const char *const *texts, guint missing);
