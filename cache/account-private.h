@@ -53,6 +53,12 @@ struct Folder {
     gboolean dirty;   /* the server hinted at a change */
     FolderSync *sync; /* running, or NULL */
     WaitList sync_waiters;
+    /* watch.c: */
+    gint64 used;      /* when somebody last looked at it, monotonic */
+    gint64 followed;  /* when a hint last led to a sync */
+    gboolean hinted;  /* the server hinted at a change while a sync ran */
+    guint fruitless;  /* syncs in a row that learnt nothing */
+    guint hint_timer; /* a sync is to follow */
     GArray *taken; /* uids that changes of ours removed: a listing under way may still name them */
 
     GHashTable *downloads;     /* uid -> Download */
@@ -85,11 +91,17 @@ struct Account {
     RemoteJob *list_job;
     gint64 list_refreshed; /* monotonic */
     gboolean list_known;   /* by this mount or an earlier one */
+    gboolean list_dirty;   /* the server hinted at a change */
     gboolean list_doubted; /* the last one was not believed */
     gboolean trash_known;  /* there is or was a \Trash folder */
     guint spare_rows;      /* given to folders that the index could not take */
     WaitList list_waiters;
     WaitList flush_waiters;
+
+    /* watch.c: */
+    GQueue lately;      /* of Folder: looked at lately, the last first */
+    guint watch_timer;  /* runs since the account was started */
+    guint watch_source; /* the server is to be told what to watch */
 
     guint tidy_source;
     guint batch_source;    /* a transaction is open, and ends at the next turn of the loop */
@@ -141,6 +153,7 @@ void folders_free(Account *account);
 void folder_store(Folder *folder); /* writes its row; a failure is logged */
 /* The mailbox was made anew: the old row goes, its messages with it. */
 void folder_renew(Folder *folder, MailUidValidity uidvalidity);
+void folders_refresh(Account *account);  /* asks the server for the list, unless it is under way */
 void folder_touch(Folder *folder);       /* it lists other things now */
 Folder *folders_trash(Account *account); /* NULL: the server has none */
 

@@ -3,6 +3,7 @@
 #include "arrivals.h"
 #include "maildrop.h"
 #include "mime.h"
+#include "watch.h"
 
 #include <string.h>
 
@@ -97,8 +98,13 @@ static void remote_changed_mailbox(const char *mailbox, gpointer data)
 {
     Account *account = data;
     Folder *folder = g_hash_table_lookup(account->by_name, mailbox);
-    if (folder && !folder->sync)
-        folder->dirty = TRUE;
+    if (folder)
+        watch_hint(folder);
+}
+
+static void remote_changed_folders(gpointer data)
+{
+    watch_list_hint(data);
 }
 
 static gboolean remote_identifies(const char *const *names, guint count, MailUid *uids,
@@ -151,7 +157,8 @@ Account *account_new(const AccountConfig *config, Secret *secret, const AccountF
     static const RemoteFuncs remote_funcs = {.state = remote_changed_state,
                                              .changed = remote_changed_mailbox,
                                              .renew = remote_wants_secret,
-                                             .identify = remote_identifies};
+                                             .identify = remote_identifies,
+                                             .folders_changed = remote_changed_folders};
     mime_init();
     Account *account = g_new0(Account, 1);
     account->config = *config;
@@ -164,6 +171,7 @@ Account *account_new(const AccountConfig *config, Secret *secret, const AccountF
     account->batches = g_ptr_array_new();
     g_queue_init(&account->wanted);
     g_queue_init(&account->halted);
+    g_queue_init(&account->lately);
     account->remote = config->make_remote(&config->remote, secret, &remote_funcs, account);
     account->tidy_source = g_timeout_add_seconds(30, tidy, account);
     if (open_cache(account, error))
@@ -178,6 +186,7 @@ void account_free(Account *account)
         return;
     g_clear_handle_id(&account->tidy_source, g_source_remove);
     g_clear_handle_id(&account->download_source, g_source_remove);
+    watch_end(account);
     if (account->list_job)
         remote_cancel(account->remote, account->list_job);
     if (account->arrivals)
@@ -208,6 +217,7 @@ gboolean account_has_cache(Account *account)
 void account_start(Account *account)
 {
     remote_start(account->remote);
+    watch_start(account);
 }
 
 void account_set_secret(Account *account, Secret *secret)

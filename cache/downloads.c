@@ -3,8 +3,8 @@
  *
  * A large message whose size is certain comes in windows, each asked for when a reader nears the
  * end of the one before: looking at the first lines of 50 MB costs a round trip or two. */
-#include "account-private.h"
 #include "maildrop.h"
+#include "watch.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -517,8 +517,10 @@ AccountReply downloads_read(Folder *folder, MailUid uid, guint64 offset, gsize s
         g_propagate_error(error, gone_error());
         return ACCOUNT_FAILED;
     }
-    if (offset == 0)
+    if (offset == 0) {
+        watch_use(folder);
         prefetch_read(folder, uid);
+    }
     guint64 end = known_end(download);
     GError *wrong = misstated(download);
     if (wrong) {

@@ -4,6 +4,7 @@
  * server does not list by itself ("a" of "a/b") gets a row of its own, so that every directory has
  * a number that stays. */
 #include "arrivals.h"
+#include "watch.h"
 
 #include <string.h>
 
@@ -16,6 +17,7 @@ static void folder_free(Folder *folder)
 {
     g_autoptr(GError) gone =
         g_error_new_literal(MAIL_ERROR, MAIL_ERROR_GONE, "the folder is not there any more");
+    watch_forget(folder);
     downloads_cancel(folder);
     sync_cancel(folder);
     wait_list_wake(&folder->sync_waiters, gone);
@@ -452,6 +454,8 @@ static void list_finished(const GError *error, gpointer data)
         account->list_refreshed = g_get_monotonic_time();
     }
     wait_list_wake(&account->list_waiters, error);
+    if (!error && account->list_dirty)
+        folders_refresh(account); /* it may have passed by what was hinted at since */
 }
 
 static void start_list(Account *account)
@@ -462,7 +466,14 @@ static void start_list(Account *account)
     g_hash_table_iter_init(&iter, account->by_row);
     while (g_hash_table_iter_next(&iter, NULL, &folder))
         ((Folder *)folder)->seen = FALSE;
+    account->list_dirty = FALSE;
     account->list_job = remote_list(account->remote, &funcs, account);
+}
+
+void folders_refresh(Account *account)
+{
+    if (!account->list_job && remote_state(account->remote) == REMOTE_ONLINE)
+        start_list(account);
 }
 
 AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **error)
@@ -470,7 +481,7 @@ AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **
     if (account->config.flat)
         return ACCOUNT_READY;
     gint64 age = g_get_monotonic_time() - account->list_refreshed;
-    if (account->list_refreshed > 0 && age < account_refresh_age(account))
+    if (account->list_refreshed > 0 && !account->list_dirty && age < account_refresh_age(account))
         return ACCOUNT_READY;
     gboolean first = account->list_refreshed == 0;
     if (!account->list_job)

@@ -6,6 +6,7 @@
 #include "keywords.h"
 #include "maildrop.h"
 #include "mime.h"
+#include "watch.h"
 
 #include <string.h>
 
@@ -15,7 +16,7 @@
 struct FolderSync {
     Folder *folder;
     RemoteJob *job;
-    gboolean names_changed;
+    gboolean names_changed, found;
     gint64 started; /* monotonic */
     GArray *present; /* all uids that the server has, if it told; or NULL */
 };
@@ -177,6 +178,7 @@ static void sync_flags(MailUid uid, guint32 flags, const char *const *keywords, 
         if (g_strcmp0(known, joined) == 0)
             return;
     }
+    sync->found = TRUE;
     g_autoptr(GError) error = NULL;
     gboolean was_visible = message_visible(folder, message);
     gint64 now = g_get_real_time() / G_USEC_PER_SEC;
@@ -329,6 +331,7 @@ static void sync_finish(FolderSync *sync, const GError *error)
     if (sync->names_changed)
         folder_touch(folder);
     g_clear_pointer(&sync->present, g_array_unref);
+    watch_synced(folder, sync->names_changed || sync->found);
     g_free(sync);
     wait_list_wake(&folder->sync_waiters, error);
 }
@@ -397,10 +400,10 @@ void sync_cancel(Folder *folder)
     g_clear_pointer(&folder->sync, g_free);
 }
 
-static gboolean is_stale(const Account *account, const Folder *folder)
+static gboolean is_stale(const Folder *folder)
 {
     return folder->refreshed == 0 || folder->dirty ||
-           g_get_monotonic_time() - folder->refreshed >= account_refresh_age(account);
+           g_get_monotonic_time() - folder->refreshed >= watch_age(folder);
 }
 
 gboolean sync_since(Folder *folder, gint64 since, Waiter *waiter)
@@ -417,7 +420,7 @@ gboolean sync_since(Folder *folder, gint64 since, Waiter *waiter)
 
 void account_refresh_behind(Account *account, Folder *folder)
 {
-    if (folder_selectable(folder) && !folder->sync && is_stale(account, folder))
+    if (folder_selectable(folder) && !folder->sync && is_stale(folder))
         sync_start(folder);
 }
 
@@ -426,11 +429,12 @@ AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean
 {
     if (!folder_selectable(folder))
         return ACCOUNT_READY;
+    watch_use(folder);
     folder_mailbox(folder); /* what cannot be read from the index counts as not listed */
     gboolean first = folder->refreshed == 0;
     gboolean online = remote_state(account->remote) == REMOTE_ONLINE;
     /* What is under way may bring what the caller was told of, even if the listing is young. */
-    gboolean stale = folder->sync || is_stale(account, folder);
+    gboolean stale = folder->sync || is_stale(folder);
     account_refresh_behind(account, folder);
     if (folder->listed && (!stale || first || behind || !online) && folder->verifying == 0)
         return ACCOUNT_READY;

@@ -201,6 +201,10 @@ static void handle_continue(ImapSession *session, const ImapReply *reply)
     if (imap_send_grant(session))
         return;
     ImapPending *last = g_queue_peek_tail(&session->waiting);
+    if (last && last->idle) {
+        imap_idle_begun(session, last);
+        return;
+    }
     if (last && last->funcs->challenge) {
         last->funcs->challenge(session, reply->text, last->data);
         return;

@@ -1,5 +1,6 @@
 /* An IMAP server as a Remote: the list of its folders; the jobs of other files under one roof. */
 #include "imap-remote.h"
+#include "imap-watch.h"
 
 #include <string.h>
 
@@ -302,11 +303,22 @@ static void remote_do_cancel(Remote *remote, RemoteJob *job)
     pool_cancel(imap_remote(remote)->pool, job);
 }
 
+static void remote_do_watch(Remote *remote, const char *const *mailboxes)
+{
+    watch_want(imap_remote(remote)->pool, mailboxes);
+}
+
+static gboolean remote_is_watched(Remote *remote, const char *mailbox)
+{
+    return watch_has(imap_remote(remote)->pool, mailbox);
+}
+
 static void remote_do_describe(Remote *remote, GString *out)
 {
     Pool *pool = imap_remote(remote)->pool;
     ImapSession *session = pool_any_session(pool);
     g_string_append_printf(out, "connections: %u\n", pool_connections(pool));
+    watch_describe(pool, out);
     if (!session)
         return;
     const char *tls = stream_tls_description(imap_session_stream(session));
@@ -380,6 +392,8 @@ Remote *imap_remote_new(const RemoteConfig *config, Secret *secret, const Remote
         .remove = remote_remove_new,
         .rename = remote_rename_new,
         .quota = remote_quota_new,
+        .watch = remote_do_watch,
+        .watched = remote_is_watched,
     };
     ImapRemote *remote = g_new0(ImapRemote, 1);
     remote->base.klass = &klass;

@@ -129,6 +129,8 @@ void imap_send_flush(ImapSession *session)
 {
     while (!session->error && !session->leftover) {
         ImapPending *last = g_queue_peek_tail(&session->waiting);
+        if (last && last->idle)
+            imap_idle_make_way(session, last);
         if (last && holds_line(last))
             return;
         ImapPending *pending = g_queue_pop_head(&session->unsent);

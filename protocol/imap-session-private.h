@@ -1,4 +1,5 @@
-/* imap-session-private.h: what imap-session.c, imap-send.c, imap-receive.c and imap-login.c share. */
+/* imap-session-private.h: what imap-session.c, imap-send.c, imap-receive.c and imap-login.c share.
+ */
 #pragma once
 
 #include "imap-session.h"
@@ -15,6 +16,14 @@ typedef enum {
     IMAP_LOGIN_DONE,
 } ImapLoginState;
 
+/* How far an IDLE has come. */
+typedef enum {
+    IMAP_IDLE_NONE,   /* it is another command */
+    IMAP_IDLE_ASKED,  /* "+" has not come */
+    IMAP_IDLE_LASTS,  /* the server tells what happens */
+    IMAP_IDLE_ENDING, /* DONE was sent */
+} ImapIdle;
+
 /* A command that was not answered yet. */
 typedef struct ImapPending {
     char tag[16];
@@ -25,7 +34,9 @@ typedef struct ImapPending {
     guint64 file_at;  /* how much of the next chunk, a file, is written */
     gboolean uploads; /* it has a file, and came to it */
     gboolean granted; /* the next chunk, which waits, may be sent */
-    gboolean select; /* replies go into session->selected */
+    gboolean select;  /* replies go into session->selected */
+    ImapIdle idle;
+    gboolean end; /* of an IDLE that has not begun: as soon as it has */
     gint64 sent;
 } ImapPending;
 
@@ -38,11 +49,11 @@ struct ImapSession {
     Stream *stream;
     Scan *scan;
     ImapReplyParser *parser;
-    GQueue unsent;      /* of ImapPending: not yet written, since one before them holds the line */
-    GQueue waiting;     /* of ImapPending: written, in order; the head is being answered */
+    GQueue unsent;  /* of ImapPending: not yet written, since one before them holds the line */
+    GQueue waiting; /* of ImapPending: written, in order; the head is being answered */
     ImapPending *leftover; /* answered before it was sent whole; the rest must still follow */
-    ImapPending *sink;  /* who gets the literal that is being received; NULL: nobody */
-    ImapPending *taker; /* who was the sink within the response that is being received */
+    ImapPending *sink;     /* who gets the literal that is being received; NULL: nobody */
+    ImapPending *taker;    /* who was the sink within the response that is being received */
     guint next_tag;
     guint timer;
     guint fail_source;
@@ -50,6 +61,7 @@ struct ImapSession {
     gint64 progress;   /* when something large was written last */
     GError *error;
     gint64 created, idle_since;
+    gint64 probed; /* since when the line is doubted; 0: it is not */
     guint nesting; /* > 0 while one of our callbacks runs: free waits for it */
     gboolean freed;
 
@@ -75,6 +87,9 @@ void imap_session_fail_protocol(ImapSession *session, const char *what);
 void imap_pending_free(ImapPending *pending);
 /* Nothing is selected, or about to be, but the mailbox of this name (NULL: none). */
 void imap_session_set_selected(ImapSession *session, const char *name);
+/* Queues a command: imap_send_flush() sends it. Takes ownership of it. */
+ImapPending *imap_session_enqueue(ImapSession *session, ImapCommand *command,
+                                  const ImapCommandFuncs *funcs, gpointer data);
 void imap_session_logged_in(ImapSession *session);
 
 /* In imap-send.c. */
@@ -87,6 +102,12 @@ void imap_send_drained(Stream *stream, gpointer data); /* stream_set_drained() *
 
 /* In imap-receive.c: StreamFuncs.received. */
 gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer data);
+
+/* In imap-idle.c. */
+/* "+" came for the command that was sent last, an IDLE. */
+void imap_idle_begun(ImapSession *session, ImapPending *pending);
+/* Sends DONE when other commands wait for the end of an IDLE that lasts. */
+void imap_idle_make_way(ImapSession *session, ImapPending *pending);
 
 /* In imap-login.c. */
 void imap_login_ready(ImapSession *session); /* the stream is up */

@@ -6,6 +6,8 @@
 #define REPLY_DEADLINE (30 * G_USEC_PER_SEC)
 /* The end of what was written may still be on its way through a slow line, out of the kernel. */
 #define UPLOAD_DEADLINE (120 * G_USEC_PER_SEC)
+/* One that is to begin or to end an IDLE, or to show that it lives, does that at once or never. */
+#define SHORT_DEADLINE (10 * G_USEC_PER_SEC)
 /* A login that takes longer than this gets nowhere, however talkative the server is. */
 #define LOGIN_DEADLINE (60 * G_USEC_PER_SEC)
 /* The text of one response: enough for the header fields of one message, and for a line that names
@@ -103,8 +105,8 @@ void imap_session_fail_protocol(ImapSession *session, const char *what)
 
 /* ---- sending ---- */
 
-static ImapPending *enqueue(ImapSession *session, ImapCommand *command,
-                            const ImapCommandFuncs *funcs, gpointer data)
+ImapPending *imap_session_enqueue(ImapSession *session, ImapCommand *command,
+                                  const ImapCommandFuncs *funcs, gpointer data)
 {
     ImapPending *pending = g_new0(ImapPending, 1);
     g_snprintf(pending->tag, sizeof(pending->tag), "m%u", ++session->next_tag);
@@ -122,7 +124,7 @@ void imap_session_send(ImapSession *session, ImapCommand *command, const ImapCom
         imap_command_free(command);
         return;
     }
-    enqueue(session, command, funcs, data);
+    imap_session_enqueue(session, command, funcs, data);
     imap_send_flush(session);
 }
 
@@ -190,7 +192,7 @@ static void ask_rights(ImapSession *session, const char *mailbox)
         return;
     g_autoptr(ImapCommand) command = imap_session_command(session, "MYRIGHTS");
     imap_command_astring(command, mailbox, strlen(mailbox));
-    enqueue(session, g_steal_pointer(&command), &funcs, NULL);
+    imap_session_enqueue(session, g_steal_pointer(&command), &funcs, NULL);
 }
 
 void imap_session_select(ImapSession *session, const char *mailbox, const ImapCommandFuncs *funcs,
@@ -205,7 +207,7 @@ void imap_session_select(ImapSession *session, const char *mailbox, const ImapCo
     imap_command_astring(command, mailbox, strlen(mailbox));
     if (session->condstore && !session->qresync)
         imap_command_atom(command, "(CONDSTORE)");
-    enqueue(session, g_steal_pointer(&command), funcs, data)->select = TRUE;
+    imap_session_enqueue(session, g_steal_pointer(&command), funcs, data)->select = TRUE;
     imap_send_flush(session);
 }
 
@@ -227,6 +229,18 @@ static void stream_failed(Stream *stream, const GError *error, gpointer data)
 
 /* ---- deadlines ---- */
 
+/* How long the server may take its time with what it does now; 0: for ever. */
+static gint64 patience(const ImapSession *session, const ImapPending *head)
+{
+    if (session->leftover || (head && head->uploads))
+        return UPLOAD_DEADLINE;
+    if (session->probed > 0 || (head && head->idle && head->idle != IMAP_IDLE_LASTS))
+        return SHORT_DEADLINE;
+    if (head && head->idle == IMAP_IDLE_LASTS)
+        return 0;
+    return head || session->login != IMAP_LOGIN_DONE ? REPLY_DEADLINE : 0;
+}
+
 static gboolean check_deadline(gpointer data)
 {
     ImapSession *session = data;
@@ -234,12 +248,13 @@ static gboolean check_deadline(gpointer data)
     gint64 since = stream_last_receive(session->stream);
     gboolean in_login = session->login != IMAP_LOGIN_DONE && since > 0;
     gint64 now = g_get_monotonic_time();
-    gboolean uploads = session->leftover || (head && head->uploads);
-    gint64 limit = uploads ? UPLOAD_DEADLINE : REPLY_DEADLINE;
+    if (since > session->probed)
+        session->probed = 0;
     since = MAX(since, session->progress);
     if (head)
         since = MAX(since, head->sent);
-    gboolean silent = (head || session->leftover || in_login) && now - since >= limit;
+    gint64 limit = since > 0 ? patience(session, head) : 0;
+    gboolean silent = limit > 0 && now - MAX(since, session->probed) >= limit;
     if (!silent && !(in_login && now - session->created >= LOGIN_DEADLINE))
         return G_SOURCE_CONTINUE;
     session->timer = 0;

@@ -82,8 +82,8 @@ typedef struct {
     MailUid seen;       /* the session knows of all messages up to here */
 } ImapSelected;
 
-/* Whether commands and replies are written to the log (g_debug), cut, and without what is sent before
- * the login is done. Off unless somebody wants to see it: making the text costs time. */
+/* Whether commands and replies are written to the log (g_debug), cut, and without what is sent
+ * before the login is done. Off unless somebody wants to see it: making the text costs time. */
 extern gboolean imap_session_debug;
 
 /* config and secret must outlive the session. Connects at once. */
@@ -109,8 +109,8 @@ const ImapSelected *imap_session_selected(ImapSession *session);
 void imap_session_synced(ImapSession *session, guint hints);
 
 gboolean imap_session_is_ready(ImapSession *session);
-gboolean imap_session_has_qresync(ImapSession *session);     /* enabled */
-gboolean imap_session_has_condstore(ImapSession *session);   /* enabled or implied */
+gboolean imap_session_has_qresync(ImapSession *session);   /* enabled */
+gboolean imap_session_has_condstore(ImapSession *session); /* enabled or implied */
 gboolean imap_session_is_compressed(ImapSession *session);
 guint32 imap_session_caps(ImapSession *session);             /* ImapCap */
 const char *imap_session_capabilities(ImapSession *session); /* as the server spelt them */
@@ -123,6 +123,17 @@ gboolean imap_session_is_uploading(ImapSession *session);
 void imap_session_has_seen(ImapSession *session, MailUid uid);
 /* Commands sent or queued and not answered. */
 guint imap_session_pending(ImapSession *session);
+/* IDLE, RFC 2177. funcs->challenge is called when the server has begun; what it tells from then on
+ * comes as untagged data always does. It lasts until imap_session_idle_end(), or until another
+ * command is sent, which waits for its end; or the server ends it. A server that lasts longer than
+ * some seconds before it begins, or after DONE, is taken for gone. */
+void imap_session_idle(ImapSession *session, const ImapCommandFuncs *funcs, gpointer data);
+void imap_session_idle_end(ImapSession *session);       /* harmless when there is none */
+gboolean imap_session_in_idle(ImapSession *session);    /* asked for, and not answered yet */
+gboolean imap_session_idle_lasts(ImapSession *session); /* begun, and not being ended */
+/* The line may be dead (the machine slept, its addresses changed): asks for a sign of life, which
+ * has to come within some seconds. */
+void imap_session_probe(ImapSession *session);
 /* Since when it has had nothing to do (monotonic microseconds). */
 gint64 imap_session_idle_since(ImapSession *session);
 /* Says LOGOUT, and expects nothing more. */

@@ -413,6 +413,7 @@ RemoteJob *imap_sync_new(const RemoteSync *known, const RemoteSyncFuncs *funcs, 
         .finish = sync_finish,
         .free = sync_free,
         .idempotent = TRUE,
+        .brief = TRUE,
         .any_uidvalidity = TRUE,
     };
     SyncJob *sync = g_new0(SyncJob, 1);

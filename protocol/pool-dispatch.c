@@ -1,5 +1,5 @@
 /* Which job runs on which connection, and what becomes of it there. */
-#include "pool-private.h"
+#include "imap-watch.h"
 
 #include <string.h>
 
@@ -151,6 +151,7 @@ static void run_job(Connection *connection, RemoteJob *job)
     if (connection->reserved == job)
         connection->reserved = NULL;
     g_queue_push_tail(&connection->jobs, job);
+    watch_interrupted(connection, job);
     if (job->mailbox) {
         gboolean same = selected->name && strcmp(selected->name, job->mailbox) == 0;
         job->selects = !same;
@@ -171,7 +172,7 @@ static void run_job(Connection *connection, RemoteJob *job)
 
 /* ---- which connection ---- */
 
-static guint connection_limit(Pool *pool)
+guint pool_connection_limit(Pool *pool)
 {
     guint limit = MAX(1, pool->config.connections);
     return g_get_monotonic_time() < pool->limit_until ? MIN(limit, MAX(1, pool->limit)) : limit;
@@ -188,6 +189,7 @@ static gboolean connection_free_for(Connection *connection, const RemoteJob *job
     return connection->ready && imap_session_is_ready(connection->session) &&
            !imap_session_is_uploading(connection->session) &&
            !(connection->jobs.length > 0 && has_open(connection, job->leaves)) &&
+           !imap_session_in_idle(connection->session) &&
            (!connection->reserved || connection->reserved == job);
 }
 
@@ -204,7 +206,8 @@ static Connection *place_for(Pool *pool, RemoteJob *job, gboolean may_grow)
         if (connection->jobs.length == 0) {
             if (same)
                 return connection;
-            idle = connection;
+            if (!idle || idle->watch) /* rather one that need not go back to another mailbox */
+                idle = connection;
         } else if (same && connection->jobs.length < MAX_DEPTH &&
                    (!busy || connection->jobs.length < busy->jobs.length)) {
             busy = connection;
@@ -248,16 +251,21 @@ static void unreserve(Pool *pool, const RemoteJob *job)
 static void dispatch_job(Pool *pool, GList *item, gboolean *connecting)
 {
     RemoteJob *job = item->data;
-    gboolean may_grow = pool->connections->len < connection_limit(pool);
+    gboolean may_grow = pool->connections->len < pool_connection_limit(pool);
     Connection *place = place_for(pool, job, may_grow || *connecting);
     if (place) {
         g_queue_delete_link(&pool->queue, item);
         unreserve(pool, job);
         run_job(place, job);
-    } else if (may_grow && !*connecting) {
+        return;
+    }
+    gboolean way = watch_make_way(pool, job);
+    if (way && job->klass->brief)
+        return;
+    if (may_grow && !*connecting) {
         pool_connect_one(pool);
         *connecting = TRUE;
-    } else if (!*connecting) {
+    } else if (!way && !*connecting) {
         reserve_for(pool, job);
     }
 }
@@ -278,6 +286,7 @@ static gboolean dispatch(gpointer data)
         pool->cursor = item->next;
         dispatch_job(pool, item, &connecting);
     }
+    watch_turn(pool);
     return G_SOURCE_REMOVE;
 }
 

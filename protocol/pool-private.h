@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pool.h"
+#include "wakeup.h"
 
 typedef struct {
     Pool *pool;
@@ -11,6 +12,11 @@ typedef struct {
     gint64 since; /* when it became ready */
     gboolean noop;
     RemoteJob *reserved; /* gets no other job until it is idle: this one waits for that */
+    /* imap-watch.c: */
+    char *watch;           /* what it watches while it has no job; NULL: nothing */
+    gboolean watch_told;   /* since it began with that, news are told as they come */
+    gboolean watch_ending; /* the IDLE ends because it is to */
+    gint64 watch_since;    /* when the IDLE began; 0: it has not */
 } Connection;
 
 struct Pool {
@@ -33,7 +39,14 @@ struct Pool {
     guint limit;       /* the server would not have more connections than this, for now */
     gint64 limit_until, last_use, last_failure;
     guint retry_timer, dispatch_source, housekeeping;
+    Wakeup *wakeup;  /* while it is started */
     GQueue finished; /* of RemoteJob: to be told from the main loop */
+    /* imap-watch.c: */
+    char **wanted; /* what to watch, the most wanted first; or NULL */
+    guint watch_timer;
+    gint64 watch_turn;  /* when that is due */
+    guint watch_losses; /* of connections that had hardly begun to watch, in a row */
+    gint64 watch_reopen, watch_refused_until;
 };
 
 /* In pool-dispatch.c. */
@@ -42,5 +55,7 @@ void pool_schedule_dispatch(Pool *pool);
 void pool_end_later(RemoteJob *job, const GError *error);
 void pool_fail_queue(Pool *pool, const GError *error);
 void pool_job_free(RemoteJob *job);
+/* How many connections there may be now. */
+guint pool_connection_limit(Pool *pool);
 /* In pool.c: one connection more. */
 void pool_connect_one(Pool *pool);

@@ -1,4 +1,4 @@
-#include "pool-private.h"
+#include "imap-watch.h"
 
 #include <string.h>
 
@@ -109,6 +109,7 @@ static void give_back_jobs(Connection *connection, const GError *error)
 static void connection_free(Connection *connection)
 {
     imap_session_free(connection->session);
+    g_free(connection->watch);
     g_free(connection);
 }
 
@@ -165,6 +166,7 @@ static void session_failed(ImapSession *session, const GError *error, gpointer d
     g_autoptr(GError) copy = g_error_copy(error);
     g_message("connection %s: %s", was_ready ? "lost" : "failed", error->message);
     give_back_jobs(connection, copy);
+    watch_lost(connection, copy);
     g_ptr_array_remove_fast(pool->connections, connection);
     connection_free(connection);
     if (pool->connections->len > 0)
@@ -217,7 +219,8 @@ static gboolean housekeeping(gpointer data)
         ready += ((Connection *)pool->connections->pdata[i])->ready ? 1 : 0;
     for (guint i = pool->connections->len; i-- > 0;) {
         Connection *connection = pool->connections->pdata[i];
-        if (!connection->ready || connection->jobs.length > 0 || connection->noop)
+        if (!connection->ready || connection->jobs.length > 0 || connection->noop ||
+            connection->watch || imap_session_in_idle(connection->session))
             continue;
         gint64 idle = now - imap_session_idle_since(connection->session);
         if (ready > 1 && idle > EXTRA_IDLE) {
@@ -233,6 +236,18 @@ static gboolean housekeeping(gpointer data)
         }
     }
     return G_SOURCE_CONTINUE;
+}
+
+/* The machine slept or moved. What is connected shows that it lives, or is given up. */
+static void woken(gboolean doubt, gpointer data)
+{
+    Pool *pool = data;
+    gboolean login = pool->error &&
+                     (pool->error->code == MAIL_ERROR_AUTH || pool->error->code == MAIL_ERROR_TLS);
+    for (guint i = 0; doubt && i < pool->connections->len; i++)
+        watch_probe(pool->connections->pdata[i]);
+    if (!login)
+        pool_wake(pool);
 }
 
 /* ---- the interface ---- */
@@ -275,7 +290,9 @@ void pool_free(Pool *pool)
     g_clear_handle_id(&pool->retry_timer, g_source_remove);
     g_clear_handle_id(&pool->dispatch_source, g_source_remove);
     g_clear_handle_id(&pool->housekeeping, g_source_remove);
+    wakeup_free(pool->wakeup);
     drop_connections(pool);
+    watch_free(pool);
     g_ptr_array_unref(pool->connections);
     g_queue_clear_full(&pool->queue, (GDestroyNotify)pool_job_free);
     g_queue_clear_full(&pool->finished, (GDestroyNotify)pool_job_free);
@@ -298,6 +315,7 @@ void pool_start(Pool *pool)
     pool->started = TRUE;
     pool->last_use = g_get_monotonic_time();
     pool->housekeeping = g_timeout_add_seconds(10, housekeeping, pool);
+    pool->wakeup = wakeup_new(woken, pool);
     set_state(pool, REMOTE_CONNECTING, NULL);
     pool_connect_one(pool);
 }
@@ -311,6 +329,7 @@ void pool_stop(Pool *pool)
     pool->started = pool->renewing = FALSE;
     g_clear_handle_id(&pool->retry_timer, g_source_remove);
     g_clear_handle_id(&pool->housekeeping, g_source_remove);
+    g_clear_pointer(&pool->wakeup, wakeup_free);
     for (guint i = 0; i < pool->connections->len; i++) {
         Connection *connection = pool->connections->pdata[i];
         RemoteJob *job;
@@ -400,6 +419,8 @@ void pool_submit(Pool *pool, RemoteJob *job)
         pool_end_later(job, error);
         return;
     }
+    if (job->leaves)
+        watch_leave(pool, job->leaves);
     g_queue_push_tail(&pool->queue, job);
     pool_schedule_dispatch(pool);
 }

@@ -24,6 +24,9 @@ typedef struct {
     gboolean idempotent;
     /* Changes the mailbox: nothing is sent before its UIDVALIDITY is known to be right. */
     gboolean verify;
+    /* Takes so little time that no connection is opened for it alone when one that watches a
+     * mailbox can do it. */
+    gboolean brief;
     /* Takes the mailbox's UIDVALIDITY as it comes. */
     gboolean any_uidvalidity;
 } PoolJobClass;
@@ -38,7 +41,7 @@ struct RemoteJob {
     guint commands; /* sent and not yet answered */
     guint attempts;
     gboolean selects; /* the mailbox was selected for it: the server's session knows the news */
-    gboolean sent; /* something of it may have reached the server */
+    gboolean sent;    /* something of it may have reached the server */
     gboolean cancelled;
     GError *error; /* the first that one of its commands met */
 };

@@ -60,6 +60,8 @@ typedef struct {
      * keeps that durably. FALSE, with an error, when it cannot be kept. */
     gboolean (*identify)(const char *const *names, guint count, MailUid *uids, gpointer data,
                          GError **error);
+    /* The list of folders is another: worth a LIST. */
+    void (*folders_changed)(gpointer data);
 } RemoteFuncs;
 
 typedef void (*RemoteDone)(const GError *error, gpointer data);
@@ -216,6 +218,9 @@ typedef struct RemoteClass {
     RemoteJob *(*remove)(Remote *, const char *mailbox, gboolean selectable, RemoteDone, gpointer);
     RemoteJob *(*rename)(Remote *, const char *mailbox, const char *new_name, RemoteDone, gpointer);
     RemoteJob *(*quota)(Remote *, const char *mailbox, RemoteQuotaDone, gpointer);
+    void (*watch)(Remote *,
+                  const char *const *mailboxes); /* these two may be NULL: nothing is told */
+    gboolean (*watched)(Remote *, const char *mailbox);
 } RemoteClass;
 
 struct Remote {
@@ -345,4 +350,18 @@ static inline RemoteJob *remote_quota(Remote *remote, const char *mailbox, Remot
                                       gpointer data)
 {
     return remote->klass->quota(remote, mailbox, done, data);
+}
+/* What the caller wants to hear of: mailboxes, the most wanted first, NULL-terminated, copied. As
+ * far as the server and the number of connections allow, RemoteFuncs.changed tells of each change
+ * there from now on; and once more whenever the watch begins, since something may have been missed.
+ */
+static inline void remote_watch(Remote *remote, const char *const *mailboxes)
+{
+    if (remote->klass->watch)
+        remote->klass->watch(remote, mailboxes);
+}
+/* Whether what happens there is told now, so that nobody need ask. */
+static inline gboolean remote_watched(Remote *remote, const char *mailbox)
+{
+    return remote->klass->watched && remote->klass->watched(remote, mailbox);
 }

@@ -14,6 +14,10 @@ static void on_state(RemoteState state, const GError *error, gpointer data)
 
 static void on_changed(const char *mailbox, gpointer data)
 {
+    Client *client = data;
+    client->changes++;
+    g_free(client->changed);
+    client->changed = g_strdup(mailbox);
 }
 
 static Secret *secret_of(const char *text)
@@ -51,6 +55,7 @@ void client_end(Client *client)
 {
     remote_free(client->remote);
     transcript_end(client->transcript);
+    g_free(client->changed);
     g_clear_error(&client->error);
 }
 

@@ -14,6 +14,8 @@ typedef struct {
     Remote *remote;
     gint online, offline; /* have been so */
     GError *error;        /* why it is offline */
+    guint changes;        /* that were told of */
+    char *changed;        /* the mailbox of the last of them */
     guint renewals;       /* how often another token was asked for */
     const char *renewed;  /* which is this then, or NULL */
 } Client;
@@ -25,7 +27,7 @@ typedef struct {
     gint over;
     GError *error;
     GString *told;
-    guint count; /* of messages to be added */
+    guint count;                       /* of messages to be added */
     gboolean cancel_at_begin, decline; /* of a body */
 } Work;
 

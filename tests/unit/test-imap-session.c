@@ -457,6 +457,22 @@ static void select_fails(void)
     client_end(&client);
 }
 
+/* A line that is doubted has to show within some seconds that it lives. */
+static void probed(void)
+{
+    Client client = {0};
+    login(&client, TRANSCRIPT_LOGIN("") "< m2 NOOP\n> m2 OK\n< m3 A\n> m3 OK\n< m4 NOOP\n");
+    imap_session_probe(client.session);
+    send(&client, "A", &plain);
+    wait_answers(&client, 1);
+    g_assert_true(imap_session_is_ready(client.session));
+    imap_session_probe(client.session);
+    imap_session_probe(client.session); /* as good as one */
+    wait_again(&client);
+    g_assert_error(client.error, MAIL_ERROR, MAIL_ERROR_TIMEOUT);
+    client_end(&client);
+}
+
 static void capabilities_change(void)
 {
     Client client = {0};
@@ -515,6 +531,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/free/in-untagged", freed_in_untagged);
     g_test_add_func("/session/select/tells", select_tells);
     g_test_add_func("/session/select/fails", select_fails);
+    g_test_add_func("/session/probed", probed);
     g_test_add_func("/session/capabilities", capabilities_change);
     g_test_add_func("/session/errors", error_codes);
     return g_test_run();

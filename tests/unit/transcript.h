@@ -7,7 +7,7 @@
  *   @ n       waits until n connections were made
  *   .         closes the connection
  *
- * After its last line the server waits for the other side to close, which may say LOGOUT
+ * After its last line the server waits for the other side to close, which may say DONE, LOGOUT
  * or QUIT first. */
 #pragma once
 
