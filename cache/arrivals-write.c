@@ -1,6 +1,7 @@
 /* New files: written to the spool, checked when they are complete, kept when they are refused; and
  * reading what was put into a folder. */
 #include "arrivals.h"
+#include "fault.h"
 #include "rights.h"
 #include "spool.h"
 
@@ -85,6 +86,7 @@ gboolean account_write(Account *account, Arrival *arrival, guint64 offset, const
             return fail_errno("writing", error);
         done += (gsize)written;
     }
+    fault_point("spool-written");
     arrival->size = MAX(arrival->size, offset + size);
     if (!arrival->dated)
         arrival->date = g_get_real_time() / G_USEC_PER_SEC;
@@ -164,6 +166,7 @@ static void take_check(Arrival *arrival, Check *check)
     }
     if (!check->error && g_rename(check->to, check->from) != 0)
         fail_errno("keeping", &check->error);
+    fault_point("spool-converted");
     if (check->error) {
         arrival_fail(arrival, check->error);
         return;
@@ -244,6 +247,7 @@ void arrival_fail(Arrival *arrival, const GError *error)
     g_autofree char *name = mail_escape(arrival->name, -1, 200);
     g_autofree char *folder = mail_escape(arrival->folder->name, -1, 200);
     gboolean kept = !arrival->doomed && g_rename(from, to) == 0;
+    fault_point("spool-failed");
     g_warning("%s was not put into %s: %s%s", name, folder, error->message,
               kept ? "; it is kept in .mailfs/failed" : "");
     if (!arrival->doomed)
