@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "mime.h"
 
 #define GATHER 300 /* milliseconds: what is downloaded in one go is flushed in one go */
@@ -140,6 +141,7 @@ static gboolean flush_due(gpointer data)
     flush->wal = account->batch_failed ? -1 : index_wal_fd(account->index);
     flush->bodies = g_steal_pointer(&bodies);
     maildrop->flush = flush;
+    fault_point("flush");
     g_thread_pool_push(maildrop->flusher, flush, NULL);
     return G_SOURCE_REMOVE;
 }
@@ -150,6 +152,7 @@ static gboolean flush_over(gpointer data)
     Maildrop *maildrop = flush->maildrop;
     gboolean all = flush->bodies->len < MAX_FLUSH;
     maildrop->flush = NULL;
+    fault_point("flushed");
     for (guint i = 0; i < flush->bodies->len; i++) {
         const FlushBody *body = &g_array_index(flush->bodies, FlushBody, i);
         if (body->safe)

@@ -9,7 +9,8 @@ gboolean folder_may(const Folder *folder, FolderRight right, GError **error)
                             "the folder holds only folders, no messages");
         return FALSE;
     }
-    if (folder->account->config.read_only || folder->read_only) {
+    gboolean takes = right != FOLDER_INSERT || !folder->account->config.flat;
+    if (folder->account->config.read_only || folder->read_only || !takes) {
         g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_READ_ONLY, "the folder is read-only");
         return FALSE;
     }

@@ -17,6 +17,7 @@ typedef enum {
 
 typedef struct {
     char *command; /* wiped once sent */
+    char word[8];  /* its first word */
     Pop3Shape shape;
     const Pop3CommandFuncs *funcs;
     gpointer data;

@@ -1,5 +1,7 @@
 #include "pop3-session-private.h"
 
+#include "fault.h"
+
 #include <string.h>
 
 /* A server that says nothing for so long while a command waits is taken for gone. */
@@ -109,6 +111,7 @@ static void flush(Pop3Session *session)
             return;
         if (pop3_session_debug)
             log_command(session, pending->command);
+        fault_point_of("send", pending->word, strlen(pending->word));
         stream_write(session->stream, pending->command, strlen(pending->command));
         stream_write(session->stream, "\r\n", 2);
         secret_wipe(pending->command, strlen(pending->command));
@@ -124,6 +127,7 @@ void pop3_session_send(Pop3Session *session, const char *command, Pop3Shape shap
         return;
     Pop3Pending *pending = g_new0(Pop3Pending, 1);
     pending->command = g_strdup(command);
+    g_strlcpy(pending->word, command, MIN(sizeof(pending->word), strcspn(command, " ") + 1));
     pending->shape = shape;
     pending->funcs = funcs;
     pending->data = data;
@@ -144,6 +148,7 @@ void pop3_session_answer(Pop3Session *session, const char *line)
 static void finish_head(Pop3Session *session, const Pop3Reply *reply)
 {
     Pop3Pending *pending = g_queue_pop_head(&session->waiting);
+    fault_point_of("answer", pending->word, strlen(pending->word));
     pending->funcs->done(session, reply, pending->data);
     pending_free(pending);
     if (!session->freed && !session->error)
