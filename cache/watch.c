@@ -149,6 +149,8 @@ void watch_list_hint(Account *account)
 
 void watch_start(Account *account)
 {
+    if (account->config.flat)
+        return; /* POP3: to look is to log in, and to lock the others out meanwhile */
     guint every = account->config.refresh ? MIN(account->config.refresh, POLL_CAP) : POLL_DEFAULT;
     account->watch_timer = g_timeout_add_seconds(every, look_around, account);
     tell_server(account);

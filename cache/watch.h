@@ -8,7 +8,7 @@
 
 #include "account-private.h"
 
-/* The account starts: from now on the server is asked. */
+/* The account starts: from now on the server is asked, unless it can only be asked by a login. */
 void watch_start(Account *account);
 void watch_end(Account *account);
 /* Somebody looks at the folder. */
