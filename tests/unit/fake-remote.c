@@ -443,6 +443,7 @@ static void remote_destroy(Remote *remote)
 {
     g_queue_clear_full(&fake(remote)->jobs, (GDestroyNotify)job_free);
     g_string_free(fake(remote)->log, TRUE);
+    g_free(fake(remote)->wanted);
     g_free(remote);
 }
 
@@ -458,6 +459,17 @@ static RemoteState get_state(Remote *remote)
 static const RemoteFeatures *get_features(Remote *remote)
 {
     return &fake(remote)->features;
+}
+
+static void watch(Remote *remote, const char *const *mailboxes)
+{
+    g_free(fake(remote)->wanted);
+    fake(remote)->wanted = g_strjoinv(" ", (char **)mailboxes);
+}
+
+static gboolean is_watched(Remote *remote, const char *mailbox)
+{
+    return g_strcmp0(fake(remote)->watched, mailbox) == 0;
 }
 
 static void take_secret(Remote *remote, Secret *secret)
@@ -488,6 +500,8 @@ static Remote *make_remote(const RemoteConfig *config, Secret *secret, const Rem
                                       .store = submit_store,
                                       .copy = submit_copy,
                                       .move = submit_move,
+                                      .watch = watch,
+                                      .watched = is_watched,
                                       .expunge = submit_expunge,
                                       .append = submit_append};
     FakeRemote *remote = g_new0(FakeRemote, 1);

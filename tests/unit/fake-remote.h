@@ -46,10 +46,12 @@ typedef struct {
     gpointer data;
     RemoteState state;
     RemoteFeatures features;
-    GQueue jobs;        /* of RemoteJob: waiting */
-    GPtrArray *folders; /* of FakeFolder */
-    GString *log;       /* what changed the server: one word for each command */
-    MailError fail;     /* the next change fails with fail_with */
+    GQueue jobs;         /* of RemoteJob: waiting */
+    GPtrArray *folders;  /* of FakeFolder */
+    const char *watched; /* the mailbox of which news are told; or NULL */
+    char *wanted;        /* what it was asked to watch, with spaces between */
+    GString *log;        /* what changed the server: one word for each command */
+    MailError fail;      /* the next change fails with fail_with */
     gboolean fails;
     gboolean uid_last; /* fetches name the message after its body */
     gboolean mute;     /* does not say which uids moved and new messages have */
