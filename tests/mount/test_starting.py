@@ -200,6 +200,7 @@ def test_odd_names(server, home, name):
     done = home.run("status", os.fsdecode(path))
     assert done.returncode == 0 and "state: online" in done.stdout
     subprocess.run(["fusermount3", "-u", path], check=True, timeout=20)
+    wait_until(lambda: not daemons(path), 30, what="the daemon's end")
 
 
 # ---- a user who is not root ----
