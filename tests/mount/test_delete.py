@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import threading
 
 import pytest
 from support.mounting import wait_until
@@ -205,9 +206,13 @@ def test_no_brings_it_back(home, policy, command):
 
 
 def test_many_become_few_commands(home):
+    """What is removed while a command is under way goes with the next one."""
+    removed = threading.Event()
     with scripted() as server:
+        server.hooks["MOVE"] = lambda session, tag, rest: not removed.wait(30)
         mail = home.mount(server.url(), password=PASSWORD)
         mail.shell("rm INBOX/*.eml")
+        removed.set()
         mail.sync()
         assert len(server.folders["Trash"].messages) == len(RAW)
         assert server.folders["INBOX"].messages == []

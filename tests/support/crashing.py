@@ -18,6 +18,8 @@ import os
 import pathlib
 import re
 import subprocess
+import threading
+import time
 
 from . import mounting
 from .account import Account
@@ -95,6 +97,8 @@ class World:
             self.url, foreground=True, arguments=["-d"], seen="never", refresh=1,
             env=dict(environment), **self.options)
         self.logs.append(self.mail)
+        threading.Thread(target=_abort_at_end, args=(self.mail.path, self.mail.pid),
+                         daemon=True).start()
         return self.mail
 
     def path(self, token):
@@ -131,6 +135,13 @@ class World:
     def command(self, *words):
         done = self.home.run(*words)
         assert done.returncode == 0, f"{words}: {done.stderr}"
+
+
+def _abort_at_end(path, pid):
+    """A call that the dead daemon has left may wait for ever, see mounting.abort()."""
+    while mounting.running(pid):
+        time.sleep(0.05)
+    mounting.abort(path)
 
 
 # ---- the work ----
@@ -388,6 +399,16 @@ class Crashes:
         finally:
             # Without a fault it is killed, too: all has been acknowledged, nothing may be lost.
             world.mail.crash()
+            wait_until(lambda: not self._sessions(world.account.user), timeout=60,
+                       what="the server's end of what it was told")
+
+    def _sessions(self, user):
+        """Processes of the server that still work for this user. A client that comes back sooner
+        than the server has done what it was told last cannot know of that."""
+        log = self.server.log.read_text(errors="replace")
+        began = re.findall(rf"Login: user=<{user}>,.* mpid=(\d+)", log)
+        ended = re.findall(rf"imap\({user}\)<(\d+)>.*(?:Disconnected|killed with signal)", log)
+        return set(began) - set(ended)
 
     # ---- what a failure says ----
 
@@ -397,7 +418,8 @@ class Crashes:
 
     def _server_log(self, user):
         text = self.server.log.read_text(errors="replace") if self.server.log.exists() else ""
-        return [line for line in text.splitlines() if f"({user})" in line or not user]
+        return [line for line in text.splitlines()
+                if not user or f"({user})" in line or f"<{user}>" in line]
 
     def _report(self, world, fault, error):
         user = world.account.user

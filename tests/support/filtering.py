@@ -22,6 +22,12 @@ class Filter:
     def close(self):
         self._listener.close()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def _serve(self):
         while True:
             try:
@@ -33,17 +39,20 @@ class Filter:
                 threading.Thread(target=_pass_on, args=(one, other, change), daemon=True).start()
 
 
+def strip(data):
+    """(what may be passed on, what has to wait for more): a code may have come in part only."""
+    whole, start, rest = data.rpartition(b"[")
+    if start and re.fullmatch(rb"[A-Z0-9 ,:]{0,8000}\]?", rest):  # the blank after it belongs to it
+        return TOLD.sub(b"", whole), start + rest
+    return TOLD.sub(b"", data), b""
+
+
 def _pass_on(source, target, change):
     kept = b""
     try:
         while data := source.recv(1 << 16):
             if change:
-                # A code that has not come whole waits for its rest.
-                whole, start, rest = (kept + data).rpartition(b"[")
-                unfinished = b"]" not in rest and b"\n" not in rest and len(rest) < 10000
-                data = whole if start and unfinished else kept + data
-                kept = start + rest if start and unfinished else b""
-                data = TOLD.sub(b"", data)
+                data, kept = strip(kept + data)
             target.sendall(data)
         target.sendall(kept)
     except OSError:
