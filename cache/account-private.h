@@ -200,6 +200,10 @@ gboolean downloads_secure(Folder *folder, MailUid uid);
 
 /* Whether a body is just being received. */
 gboolean downloads_active(Folder *folder, MailUid uid);
+/* Fetches a body whole. WAIT: *have bytes of it are here, and the waiter wakes when there are more,
+ * to ask again: when nobody does, a large message rests. READY: all of it is here. */
+AccountReply downloads_follow(Folder *folder, MailUid uid, Waiter *waiter, guint64 *have,
+                              GError **error);
 
 /* prefetch.c */
 /* A program begins to read this message: fetches ahead when it walks the folder. */

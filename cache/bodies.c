@@ -525,6 +525,13 @@ gboolean bodies_has(Bodies *bodies, guint32 folder, MailUid uid, guint64 *length
     return TRUE;
 }
 
+void bodies_use(Bodies *bodies, guint32 folder, MailUid uid)
+{
+    Body *body = find(bodies, folder, uid);
+    if (body)
+        touch(bodies, body);
+}
+
 /* Opens the file, at the cost of the descriptor that was used least recently. */
 static gboolean open_body(Bodies *bodies, Body *body)
 {

@@ -38,6 +38,8 @@ gboolean bodies_has(Bodies *bodies, guint32 folder, MailUid uid, guint64 *length
  * store, valid until the next call into it. Counts as a use. -1 when it is not here (and a record
  * without its file, or with one of another length, is dropped). */
 int bodies_fd(Bodies *bodies, guint32 folder, MailUid uid, guint64 *length);
+/* Counts as a use, if it is here. */
+void bodies_use(Bodies *bodies, guint32 folder, MailUid uid);
 /* While pinned (counted) a body is not evicted, and bodies_remove is carried out at the last
  * unpin. A message may be pinned before its body is here. */
 void bodies_pin(Bodies *bodies, guint32 folder, MailUid uid);

@@ -594,6 +594,28 @@ gboolean downloads_active(Folder *folder, MailUid uid)
     return download && (download->batch || download->queued);
 }
 
+AccountReply downloads_follow(Folder *folder, MailUid uid, Waiter *waiter, guint64 *have,
+                              GError **error)
+{
+    Account *account = folder->account;
+    if (bodies_has(account->bodies, folder->row, uid, have))
+        return ACCOUNT_READY;
+    const GError *failure = failure_now(folder, uid);
+    Download *download = failure ? NULL : obtain(folder, uid);
+    if (!download) {
+        g_propagate_error(error, failure ? g_error_copy(failure) : gone_error());
+        return ACCOUNT_FAILED;
+    }
+    *have = download->part ? body_part_frontier(download->part) : 0;
+    download->demand = MAX(download->demand, *have + 1);
+    if (download->windowed && !download->batch && !download->queued) {
+        g_queue_remove(&account->halted, download);
+        queue_window(download);
+    }
+    wait_list_add(&download->waiters, waiter);
+    return ACCOUNT_WAIT;
+}
+
 void downloads_ahead(Folder *folder, MailUid uid)
 {
     guint64 length;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "command-fetch.h"
 #include "conversation.h"
 #include "place.h"
 
@@ -58,12 +59,23 @@ static int run_plain(const Command *command, int argc, char **argv)
     return 1;
 }
 
+static int run_fetch(const Command *command, int argc, char **argv)
+{
+    int first = 1;
+    if (argc > 1 && strcmp(argv[1], "--") == 0)
+        first++;
+    else if (argc > 1 && argv[1][0] == '-')
+        return usage(command);
+    return first < argc ? command_fetch(argv + first) : usage(command);
+}
+
 static const Command *find(const char *name)
 {
     static const Command commands[] = {
         {"status", "MOUNTPOINT", run_plain},
         {"sync", "MOUNTPOINT", run_plain},
         {"events", "MOUNTPOINT", run_plain},
+        {"fetch", "PATH...", run_fetch},
     };
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
         if (strcmp(commands[i].name, name) == 0)

@@ -15,8 +15,7 @@ static void status_run(ControlClient *client, const GError *woken_by)
     g_autoptr(GString) text = g_string_new(NULL);
     account_describe(fs->account, text);
     control_client_print(client, "mountpoint: %s", fs->config->mountpoint);
-    g_string_truncate(text, text->len - 1); /* each line of it has its end */
-    control_client_print(client, "%s", text->str);
+    control_client_add(client, text->str, text->len);
     control_client_print(client, "waiting-requests: %u", fs->parked.length);
     control_client_print(client, "event-readers: %u", client->control->events.readers);
     control_client_print(client, "kernel-inodes: %u", inodes_count(fs->inodes));
@@ -48,7 +47,7 @@ static const ControlCommand sync_command = {
 const ControlCommand *control_command_find(const char *name)
 {
     static const ControlCommand *const all[] = {&status_command, &sync_command,
-                                                &control_events_command};
+                                                &control_events_command, &control_fetch_command};
     for (guint i = 0; i < G_N_ELEMENTS(all); i++)
         if (strcmp(all[i]->name, name) == 0)
             return all[i];

@@ -8,8 +8,6 @@
 #include "notify.h"
 #include "view-eml.h"
 
-#include "names.h"
-
 #define MAX_LINES (64 * 1024)   /* bytes that wait for the kernel to be told */
 #define MAX_BEHIND (512 * 1024) /* bytes that a reader may be behind */
 
@@ -85,18 +83,6 @@ static gboolean kernel_was_told(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-/* Relative to the mount point. */
-static void append_folder(GString *line, const Folder *folder)
-{
-    const Folder *parent = folder_parent(folder);
-    if (!parent)
-        return;
-    append_folder(line, parent);
-    if (folder_row(parent) != 0)
-        g_string_append_c(line, '/');
-    g_string_append(line, folder_label(folder));
-}
-
 void control_event(Control *control, AccountEvent kind, Folder *folder, const Message *message)
 {
     static const char *const kinds[] = {
@@ -111,12 +97,7 @@ void control_event(Control *control, AccountEvent kind, Folder *folder, const Me
         return;
     GString *lines = control->events.lines;
     g_string_append_printf(lines, "%s ", kinds[kind]);
-    append_folder(lines, folder);
-    if (message) {
-        char name[NAMES_MAX + 1];
-        eml_name(control->fs, message, name);
-        g_string_append_printf(lines, "/%s", name);
-    }
+    eml_append_path(control->fs, folder, message, lines);
     g_string_append_c(lines, '\n');
     control->events.count++;
     if (lines->len >= MAX_LINES || !control->fs->notifier) {

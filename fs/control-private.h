@@ -61,14 +61,23 @@ struct Control {
     } events;
 };
 
-/* Queues a line of the answer (the format has no line end). */
+/* Queues a line of the answer; control characters in it become spaces. */
 void control_client_print(ControlClient *client, const char *format, ...) G_GNUC_PRINTF(2, 3);
-/* The answer's last line; the client goes once all is sent. */
+/* The answer's last line: frees client->state; the client goes once all is sent. Harmless once it
+ * was called. */
 void control_client_end(ControlClient *client, const GError *error);
 /* Bytes that wait to be sent. */
 gsize control_client_queued(const ControlClient *client);
 /* Queues lines that are made already, ends and all. */
 void control_client_add(ControlClient *client, const char *lines, gsize size);
+
+/* control-files.c: what a path ("/INBOX/1.eml") stands for: a folder (*uid 0), or a message. WAIT
+ * as ControlCommand.argument does. */
+AccountReply control_find(ControlClient *client, const char *path, const GError *woken_by,
+                          Folder **folder, MailUid *uid, GError **error);
+
+/* control-fetch.c */
+extern const ControlCommand control_fetch_command;
 
 /* control-events.c */
 extern const ControlCommand control_events_command;

@@ -24,10 +24,14 @@ gsize control_client_queued(const ControlClient *client)
 
 void control_client_print(ControlClient *client, const char *format, ...)
 {
+    gsize start = client->queue->len;
     va_list arguments;
     va_start(arguments, format);
     g_string_append_vprintf(client->queue, format, arguments);
     va_end(arguments);
+    for (char *at = client->queue->str + start; *at; at++)
+        if (g_ascii_iscntrl(*at))
+            *at = ' ';
     g_string_append_c(client->queue, '\n');
     update_sources(client);
 }
@@ -38,9 +42,19 @@ void control_client_add(ControlClient *client, const char *lines, gsize size)
     update_sources(client);
 }
 
+static void free_state(ControlClient *client)
+{
+    if (client->state && client->command->free_state)
+        client->command->free_state(client->state);
+    client->state = NULL;
+}
+
 void control_client_end(ControlClient *client, const GError *error)
 {
+    if (client->ending)
+        return;
     waiter_cancel(&client->waiter);
+    free_state(client);
     client->ending = TRUE;
     if (error)
         control_client_print(client, "failed: %s", error->message);
@@ -58,8 +72,7 @@ static void client_free(ControlClient *client)
 {
     g_queue_unlink(&client->control->clients, &client->link);
     waiter_cancel(&client->waiter);
-    if (client->state && client->command->free_state)
-        client->command->free_state(client->state);
+    free_state(client);
     g_clear_handle_id(&client->in_source, g_source_remove);
     g_clear_handle_id(&client->out_source, g_source_remove);
     g_socket_close(client->socket, NULL);
@@ -186,7 +199,7 @@ static gboolean writable(gint fd, GIOCondition condition, gpointer data)
     }
     client->active = g_get_monotonic_time();
     guint source = client->out_source;
-    if (client->queue->len == 0 && client->command->drained)
+    if (client->queue->len == 0 && !client->ending && client->command->drained)
         client->command->drained(client);
     take_lines(client);
     return client->out_source == source;
@@ -324,9 +337,7 @@ void control_free(Control *control)
         return;
     control_stop(control);
     for (GList *item = control->clients.head; item; item = item->next) {
-        ControlClient *client = item->data;
-        if (!client->ending)
-            end_with(client, MAIL_ERROR_OFFLINE, "the mount ended before the server had it all");
+        end_with(item->data, MAIL_ERROR_OFFLINE, "the mount ended before the server had it all");
     }
     gint64 until = g_get_monotonic_time() + PATIENCE_AT_END;
     while (control->clients.length > 0 && g_get_monotonic_time() < until)

@@ -63,6 +63,20 @@ void eml_name(Fs *fs, const Message *message, char *out)
                       EML_SUFFIX);
 }
 
+void eml_append_path(Fs *fs, const Folder *folder, const Message *message, GString *out)
+{
+    char name[NAMES_MAX + 1];
+    const Folder *parent = folder_parent(folder);
+    if (parent) {
+        eml_append_path(fs, parent, NULL, out);
+        g_string_append_printf(out, "%s%s", folder_row(parent) ? "/" : "", folder_label(folder));
+    }
+    if (!message)
+        return;
+    eml_name(fs, message, name);
+    g_string_append_printf(out, "/%s", name);
+}
+
 static const Message *visible(Folder *folder, MailUid uid)
 {
     const Message *message = uid ? mailbox_find(folder_mailbox(folder), uid) : NULL;

@@ -15,6 +15,8 @@ void eml_file_attr(Fs *fs, guint64 inode, guint64 size, gint64 date, struct stat
 gboolean eml_message_attr(Fs *fs, Folder *folder, MailUid uid, struct stat *attr, double *timeout);
 /* A message's name; out holds NAMES_MAX + 1 bytes. */
 void eml_name(Fs *fs, const Message *message, char *out);
+/* Appends the path of a folder, or of a message (or NULL) in it, relative to the mount point. */
+void eml_append_path(Fs *fs, const Folder *folder, const Message *message, GString *out);
 /* What a name is to the message that it stands for. */
 typedef enum { EML_PROPER, EML_GIVEN, EML_BARE } EmlName;
 /* The visible message that a name stands for, or NULL. A message that was given a number for its
