@@ -287,6 +287,11 @@ char *account_keywords(Account *account, Folder *folder, MailUid uid)
     return journal_keywords(account->journal, folder, uid, known);
 }
 
+char *account_message_id(Account *account, Folder *folder, MailUid uid)
+{
+    return index_get_message_id(account->index, folder->row, uid);
+}
+
 void account_forget_all(Account *account)
 {
     GHashTableIter iter;

@@ -142,6 +142,8 @@ typedef struct {
 gboolean account_message(Account *account, Folder *folder, MailUid uid, MessageInfo *info);
 /* Its keywords, separated by spaces; NULL for none. g_free. */
 char *account_keywords(Account *account, Folder *folder, MailUid uid);
+/* Its Message-ID; NULL or "" for none. g_free. */
+char *account_message_id(Account *account, Folder *folder, MailUid uid);
 /* Its true length, from its body if need be: READY or FAILED through *length, *error. */
 AccountReply account_length(Account *account, Folder *folder, MailUid uid, Waiter *waiter,
                             guint64 *length, GError **error);

@@ -88,10 +88,7 @@ static void take_line(char *line, gpointer data)
         note_total(fetch, line);
     } else {
         clear_bar(fetch);
-        if (command_files_complain(fetch->files, line))
-            fetch->failed++;
-        else if (g_str_has_prefix(line, "problem "))
-            fprintf(stderr, "mailfs: %s\n", line + strlen("problem "));
+        fetch->failed += command_files_complain(fetch->files, line) ? 1 : 0;
     }
 }
 

@@ -89,6 +89,10 @@ GPtrArray *command_files_new(char **names, guint *failed)
 gboolean command_files_complain(const CommandFiles *files, const char *line)
 {
     char *text;
+    if (g_str_has_prefix(line, "problem ")) {
+        fprintf(stderr, "mailfs: %s/%s\n", files->place->mountpoint, line + strlen("problem "));
+        return TRUE;
+    }
     if (!g_str_has_prefix(line, "error "))
         return FALSE;
     guint64 number = g_ascii_strtoull(line + strlen("error "), &text, 10);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "command-fetch.h"
+#include "command-flag.h"
 #include "conversation.h"
 #include "place.h"
 
@@ -69,12 +70,26 @@ static int run_fetch(const Command *command, int argc, char **argv)
     return first < argc ? command_fetch(argv + first) : usage(command);
 }
 
+static int run_flag(const Command *command, int argc, char **argv)
+{
+    int file = 1;
+    while (file < argc && strchr("+-", argv[file][0]) && !g_str_has_prefix(argv[file], "--"))
+        file++;
+    g_autofree char **words = g_memdup2(argv, sizeof(char *) * (gsize)(file + 1));
+    words[file] = NULL;
+    gboolean has_words = file > 1;
+    if (file < argc && strcmp(argv[file], "--") == 0)
+        file++;
+    else if (file < argc && argv[file][0] == '-')
+        return usage(command);
+    return has_words && file < argc ? command_flag(words + 1, argv + file) : usage(command);
+}
+
 static const Command *find(const char *name)
 {
     static const Command commands[] = {
-        {"status", "MOUNTPOINT", run_plain},
-        {"sync", "MOUNTPOINT", run_plain},
-        {"events", "MOUNTPOINT", run_plain},
+        {"status", "MOUNTPOINT", run_plain}, {"sync", "MOUNTPOINT", run_plain},
+        {"events", "MOUNTPOINT", run_plain}, {"flag", "+WORD|-WORD... FILE...", run_flag},
         {"fetch", "PATH...", run_fetch},
     };
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++)

@@ -403,7 +403,7 @@ const char *config_help(void)
     return "usage: mailfs [OPTIONS] URL|ACCOUNT MOUNTPOINT\n"
            "       mailfs --check [OPTIONS] URL|ACCOUNT   can it connect and log in?\n"
            "       mailfs status|sync|events MOUNTPOINT   its state | wait | what changes\n"
-           "       mailfs fetch PATH...   download for use offline\n"
+           "       mailfs flag +flagged -seen +todo FILE... | fetch PATH...\n"
            "Mounts a mailbox as a directory. Unmount: fusermount3 -u MOUNTPOINT\n"
            "URL: imaps://[USER@]HOST[:PORT] (TLS), or imap://... (STARTTLS)\n"
            "ACCOUNT: [account NAME] in ~/.config/mailfs/config\n"

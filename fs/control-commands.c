@@ -47,7 +47,8 @@ static const ControlCommand sync_command = {
 const ControlCommand *control_command_find(const char *name)
 {
     static const ControlCommand *const all[] = {&status_command, &sync_command,
-                                                &control_events_command, &control_fetch_command};
+                                                &control_events_command, &control_flag_command,
+                                                &control_fetch_command};
     for (guint i = 0; i < G_N_ELEMENTS(all); i++)
         if (strcmp(all[i]->name, name) == 0)
             return all[i];

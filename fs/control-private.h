@@ -76,6 +76,8 @@ void control_client_add(ControlClient *client, const char *lines, gsize size);
 AccountReply control_find(ControlClient *client, const char *path, const GError *woken_by,
                           Folder **folder, MailUid *uid, GError **error);
 
+/* control-flag.c */
+extern const ControlCommand control_flag_command;
 /* control-fetch.c */
 extern const ControlCommand control_fetch_command;
 

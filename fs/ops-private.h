@@ -5,8 +5,8 @@
 
 /* EPERM, counted. */
 void op_refuse(fuse_req_t req);
-/* Answers a change of names, which is safe here: at once, or with -o sync when the server has it.
- * The directories (0: none) are frozen meanwhile, as their user wanted. */
+/* Answers a change, which is safe here: at once, or with -o sync when the server has it. What it
+ * changed, directories say (0: none), is frozen meanwhile, as its user wanted. */
 void op_changed(fuse_req_t req, const char *what, guint64 parent, guint64 other_parent);
 /* An attempt that answers once the server has everything. */
 gboolean op_flush_attempt(Request *request, const GError *woken_by);

@@ -404,5 +404,7 @@ struct fuse_lowlevel_ops ops_table(const Config *config)
         .fsyncdir = op_fsync,
         .getxattr = config->xattr ? xattr_get : NULL,
         .listxattr = config->xattr ? xattr_list : NULL,
+        .setxattr = config->xattr ? xattr_set : NULL,
+        .removexattr = config->xattr ? xattr_remove : NULL,
     };
 }

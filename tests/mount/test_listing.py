@@ -187,14 +187,6 @@ def test_folders_have_none(mail):
     assert caught.value.errno == errno.ENODATA
 
 
-def test_attributes_are_not_written(mail):
-    for change in (lambda path: os.setxattr(path, "user.mail.flags", b"flagged"),
-                   lambda path: os.removexattr(path, "user.mail.flags")):
-        with pytest.raises(OSError) as caught:
-            change(mail.message(7))
-        assert caught.value.errno == errno.ENOTSUP
-
-
 def test_flags_as_they_are(account, mount):
     account.client.append(b"Subject: x\r\n\r\nbody\r\n", flags=("\\Flagged",))
     account.client.store(1, "\\Answered $Label1")

@@ -67,23 +67,6 @@ static void test_counts(void)
     inodes_free(NULL);
 }
 
-static void check_flags(guint32 flags, const char *keywords, const char *expected)
-{
-    g_autofree char *text = xattr_flags(flags, keywords);
-    g_assert_cmpstr(text, ==, expected);
-}
-
-static void test_flags(void)
-{
-    check_flags(0, NULL, "");
-    check_flags(0, "", "");
-    check_flags(MAIL_FLAG_SEEN, NULL, "seen");
-    check_flags(MAIL_FLAG_FLAGGED | MAIL_FLAG_SEEN, "", "seen flagged");
-    check_flags(MAIL_FLAG_DRAFT, "$Label1 work", "draft $Label1 work");
-    check_flags(MESSAGE_KEYWORDS | MESSAGE_LENGTH_KNOWN, "$Junk", "$Junk");
-    check_flags(MAIL_FLAGS_SYSTEM, NULL, "seen answered flagged deleted draft");
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -92,6 +75,5 @@ int main(int argc, char **argv)
     g_test_add_func("/inode/ascending", test_ascending);
     g_test_add_func("/inode/hash", test_hash);
     g_test_add_func("/inode/counts", test_counts);
-    g_test_add_func("/inode/flags-as-an-attribute", test_flags);
     return g_test_run();
 }
