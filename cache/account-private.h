@@ -24,6 +24,7 @@ typedef struct Download Download;
 typedef struct Maildrop Maildrop;
 typedef struct FolderSync FolderSync;
 typedef struct Arrivals Arrivals;
+typedef struct FolderChange FolderChange;
 
 struct Folder {
     Account *account;
@@ -38,6 +39,7 @@ struct Folder {
     MailModSeq modseq;
     gboolean listed;
     gboolean read_only;
+    char *rights; /* of the user, as letters (RFC 4314); NULL: not known */
     guint32 permanent_flags;   /* MailFlags that the server keeps; 0: not known */
     char **permanent_keywords; /* or NULL */
     gboolean seen;             /* by the LIST that is running */
@@ -97,6 +99,11 @@ struct Account {
     guint spare_rows;      /* given to folders that the index could not take */
     WaitList list_waiters;
     WaitList flush_waiters;
+    GPtrArray *folder_changes; /* of FolderChange: under way */
+
+    RemoteJob *quota_job;
+    gint64 quota_asked; /* monotonic; 0: never */
+    guint64 quota_used, quota_limit;
 
     /* watch.c: */
     GQueue lately;      /* of Folder: looked at lately, the last first */
@@ -155,7 +162,25 @@ void folder_store(Folder *folder); /* writes its row; a failure is logged */
 void folder_renew(Folder *folder, MailUidValidity uidvalidity);
 void folders_refresh(Account *account);  /* asks the server for the list, unless it is under way */
 void folder_touch(Folder *folder);       /* it lists other things now */
+/* The list of folders is not asked for until folders_go_on(); doubted: it may be another than is
+ * known. */
+void folders_hold(Account *account);
+void folders_go_on(Account *account, gboolean doubted);
+/* What the server has done: a new folder, one less, another name for one and all below it. */
+void folders_made(Account *account, const char *name, char delimiter);
+void folders_removed(Folder *folder);
+void folders_renamed(Folder *folder, Folder *parent, const char *name);
+/* Ends the listings of its messages that are under way, and of all below it. */
+void folders_stop_syncs(Folder *folder);
 Folder *folders_trash(Account *account); /* NULL: the server has none */
+
+/* folder-changes.c */
+void folder_changes_end(Account *account); /* forgets those under way */
+/* Names are about to change: nothing that goes by them is to be sent. */
+gboolean folder_changes_rename(const Account *account);
+
+/* space.c */
+void space_refresh(Account *account); /* asks for the quota, if that is worth it */
 
 /* sync.c */
 /* Whether the listing is one that was asked for after `since` (monotonic). If not, one is on its

@@ -79,6 +79,7 @@ static void remote_changed_state(RemoteState state, const GError *error, gpointe
     if (state == REMOTE_ONLINE) {
         g_clear_error(&account->last_error);
         forget_failures(account);
+        space_refresh(account);
         journal_kick(account->journal);
         arrivals_kick(account);
         if (account->maildrop)
@@ -169,6 +170,7 @@ Account *account_new(const AccountConfig *config, Secret *secret, const AccountF
     account->data = data;
     account->started = g_get_real_time() / G_USEC_PER_SEC;
     account->batches = g_ptr_array_new();
+    account->folder_changes = g_ptr_array_new();
     g_queue_init(&account->wanted);
     g_queue_init(&account->halted);
     g_queue_init(&account->lately);
@@ -187,6 +189,9 @@ void account_free(Account *account)
     g_clear_handle_id(&account->tidy_source, g_source_remove);
     g_clear_handle_id(&account->download_source, g_source_remove);
     watch_end(account);
+    folder_changes_end(account);
+    if (account->quota_job)
+        remote_cancel(account->remote, account->quota_job);
     if (account->list_job)
         remote_cancel(account->remote, account->list_job);
     if (account->arrivals)
@@ -202,6 +207,7 @@ void account_free(Account *account)
     bodies_close(account->bodies);
     index_close(account->index);
     g_ptr_array_unref(account->batches);
+    g_ptr_array_unref(account->folder_changes);
     g_clear_error(&account->last_error);
     g_free((char *)account->config.directory);
     g_free((char *)account->config.data_directory);
@@ -263,6 +269,9 @@ void account_describe(Account *account, GString *out)
     if (account->last_error)
         g_string_append_printf(out, "last-error: %s\n", account->last_error->message);
     remote_describe(account->remote, out);
+    if (account->quota_limit > 0)
+        g_string_append_printf(out, "quota: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " bytes\n",
+                               account->quota_used, account->quota_limit);
     journal_describe(account->journal, out);
     arrivals_describe(account, out);
     g_string_append_printf(out, "folders: %u\n", folders);

@@ -57,6 +57,8 @@ typedef enum {
 typedef struct {
     /* The name of a directory for one component of a mailbox's name. */
     char *(*label)(const char *component, gboolean at_root);
+    /* The component that has this label; NULL: none can have it. */
+    char *(*component)(const char *label, gboolean at_root);
     void (*state)(RemoteState state, const GError *error, gpointer data);
     /* A message left the listing (message is valid during the call only). The kernel's entry goes.
      */
@@ -128,6 +130,21 @@ AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean
 
 /* Starts to bring a stale listing up to date; nobody waits for it yet. */
 void account_refresh_behind(Account *account, Folder *folder);
+
+/* Changes to folders, which wait for the server: FAILED at once, or WAIT. Then the waiter wakes with
+ * an error, or when it is done; if it is cancelled, the change goes on. */
+/* MAIL_ERROR_EXISTS; _INVALID: no folder can have this name. */
+AccountReply account_make_folder(Account *account, Folder *parent, const char *label,
+                                 Waiter *waiter, GError **error);
+/* Only one that is empty, here and on the server: MAIL_ERROR_NOT_EMPTY. What was removed from it
+ * is removed on the server first. */
+AccountReply account_remove_folder(Account *account, Folder *folder, Waiter *waiter,
+                                   GError **error);
+/* With all below it. Replaces nothing: MAIL_ERROR_EXISTS, or _NOT_EMPTY. */
+AccountReply account_rename_folder(Account *account, Folder *folder, Folder *parent,
+                                   const char *label, Waiter *waiter, GError **error);
+/* The server's quota in bytes, as far as it is known now; never waits. FALSE: there is none. */
+gboolean account_space(Account *account, guint64 *used, guint64 *limit);
 
 /* ---- messages ---- */
 

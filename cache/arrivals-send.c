@@ -253,7 +253,7 @@ static gboolean send_now(gpointer data)
     Arrivals *arrivals = data;
     Account *account = arrivals->account;
     arrivals->timer = 0;
-    if (remote_state(account->remote) != REMOTE_ONLINE)
+    if (remote_state(account->remote) != REMOTE_ONLINE || folder_changes_rename(account))
         return G_SOURCE_REMOVE;
     guint wait = 0;
     g_autoptr(GPtrArray) fresh = g_ptr_array_new();

@@ -30,6 +30,8 @@ static void folder_free(Folder *folder)
     g_hash_table_unref(folder->arrival_names);
     g_ptr_array_unref(folder->arrivals);
     mailbox_free(folder->mailbox);
+    g_strfreev(folder->permanent_keywords);
+    g_free(folder->rights);
     g_free(folder->name);
     g_free(folder->label);
     g_free(folder);
@@ -381,6 +383,79 @@ void folder_renew(Folder *folder, MailUidValidity uidvalidity)
     account_event(ACCOUNT_EVENT_FOLDER_NEW, folder, NULL);
 }
 
+/* ---- what the user changed ---- */
+
+void folders_made(Account *account, const char *name, char delimiter)
+{
+    Folder *folder = obtain(account, name, delimiter, 0);
+    if (!folder)
+        return;
+    folder->flags = MAIL_FOLDER_SUBSCRIBED; /* what else it is, the next list says */
+    folder_store(folder);
+}
+
+/* With folders below it, it is a level above them from now on. */
+void folders_removed(Folder *folder)
+{
+    if (folder->children->len == 0) {
+        remove_folder(folder);
+        return;
+    }
+    folder->flags = MAIL_FOLDER_NOSELECT;
+    folder_store(folder);
+}
+
+/* Rows, and with them inodes, bodies and changes on their way, stay what they are. */
+static void set_name(Folder *folder, const char *name)
+{
+    Account *account = folder->account;
+    g_autoptr(GError) error = NULL;
+    g_hash_table_remove(account->by_name, folder->name);
+    for (guint i = 0; i < folder->children->len; i++) {
+        Folder *child = folder->children->pdata[i];
+        g_autofree char *below = g_strconcat(name, child->name + strlen(folder->name), NULL);
+        set_name(child, below);
+    }
+    g_free(folder->name);
+    folder->name = g_strdup(name);
+    g_hash_table_replace(account->by_name, folder->name, folder);
+    account_batch(account);
+    if (!index_rename_folder(account->index, folder->row, name, &error))
+        account_index_failed(account, error);
+}
+
+void folders_renamed(Folder *folder, Folder *parent, const char *name)
+{
+    Folder *from = folder->parent;
+    const char *cut = folder->delimiter ? strrchr(name, folder->delimiter) : NULL;
+    const char *component = cut && cut > name ? cut + 1 : name;
+    account_event(ACCOUNT_EVENT_FOLDER_GONE, folder, NULL);
+    detach(folder);
+    g_free(folder->label);
+    if (!give_label(folder, parent, component)) {
+        /* Somebody else made it meanwhile: the next list has both right. */
+        g_free(folder->label);
+        folder->label = g_strdup_printf("%%%u", folder->row);
+    }
+    attach(folder);
+    set_name(folder, name);
+    folder_touch(from);
+    if (from != parent)
+        folder_touch(parent);
+    account_event(ACCOUNT_EVENT_FOLDER_NEW, folder, NULL);
+}
+
+void folders_stop_syncs(Folder *folder)
+{
+    for (guint i = 0; i < folder->children->len; i++)
+        folders_stop_syncs(folder->children->pdata[i]);
+    if (!folder->sync)
+        return;
+    sync_cancel(folder);
+    folder->dirty = TRUE;
+    wait_list_wake(&folder->sync_waiters, NULL);
+}
+
 /* ---- LIST ---- */
 
 static void listed_folder(const RemoteFolder *listed, gpointer data)
@@ -472,8 +547,25 @@ static void start_list(Account *account)
 
 void folders_refresh(Account *account)
 {
-    if (!account->list_job && remote_state(account->remote) == REMOTE_ONLINE)
+    if (!account->list_job && account->folder_changes->len == 0 &&
+        remote_state(account->remote) == REMOTE_ONLINE)
         start_list(account);
+}
+
+void folders_hold(Account *account)
+{
+    if (!account->list_job)
+        return;
+    remote_cancel(account->remote, g_steal_pointer(&account->list_job));
+    account->list_dirty = TRUE;
+}
+
+void folders_go_on(Account *account, gboolean doubted)
+{
+    account->list_dirty |= doubted;
+    wait_list_wake(&account->list_waiters, NULL);
+    if (account->list_dirty)
+        folders_refresh(account);
 }
 
 AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **error)
@@ -481,6 +573,8 @@ AccountReply account_refresh_folders(Account *account, Waiter *waiter, GError **
     if (account->config.flat)
         return ACCOUNT_READY;
     gint64 age = g_get_monotonic_time() - account->list_refreshed;
+    if (account->list_known && account->folder_changes->len > 0)
+        return ACCOUNT_READY;
     if (account->list_refreshed > 0 && !account->list_dirty && age < account_refresh_age(account))
         return ACCOUNT_READY;
     gboolean first = account->list_refreshed == 0;

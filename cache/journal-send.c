@@ -457,7 +457,8 @@ static gboolean timer_fired(gpointer data)
     Journal *journal = data;
     journal->timer = 0;
     const Change *last = g_queue_peek_tail(&journal->changes);
-    if (!last || remote_state(journal->account->remote) != REMOTE_ONLINE)
+    if (!last || remote_state(journal->account->remote) != REMOTE_ONLINE ||
+        folder_changes_rename(journal->account))
         return G_SOURCE_REMOVE;
     if (last->id > journal->synced && !journal->syncing)
         start_disk_sync(journal, last->id);

@@ -132,6 +132,10 @@ static void sync_opened(const RemoteMailbox *info, gpointer data)
     Folder *folder = sync->folder;
     folder->read_only = info->read_only;
     folder->permanent_flags = info->permanent_flags;
+    g_strfreev(folder->permanent_keywords);
+    folder->permanent_keywords = g_strdupv((char **)info->permanent_keywords);
+    g_free(folder->rights);
+    folder->rights = g_strdup(info->rights);
     if (info->uidvalidity != folder->uidvalidity)
         folder_renew(folder, info->uidvalidity);
 }

@@ -46,6 +46,15 @@ static char *label(const char *component, gboolean at_root)
     return names_folder(text, strlen(text), at_root);
 }
 
+static char *component(const char *name, gboolean at_root)
+{
+    gsize size;
+    g_autofree char *text = names_folder_decode(name, at_root, &size);
+    if (!text || !*text || strlen(text) != size)
+        return NULL;
+    return utf7_encode(text);
+}
+
 static void state_changed(RemoteState state, const GError *error, gpointer data)
 {
     Mount *mount = data;
@@ -136,6 +145,7 @@ static Account *open_account(Mount *mount, Secret *secret, gboolean is_token, GE
 {
     static const AccountFuncs funcs = {
         .label = label,
+        .component = component,
         .state = state_changed,
         .gone = message_gone,
         .changed = message_changed,

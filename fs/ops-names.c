@@ -76,7 +76,7 @@ static int check_rename(Fs *fs, Folder *from, const char *name, Folder *to, cons
     if (strlen(new_name) > NAMES_MAX)
         return ENAMETOOLONG;
     if (!from || !file_lookup(fs, from, name, file))
-        return from && folder_child(from, name) ? EPERM : ENOENT;
+        return ENOENT;
     if (!to || !folder_selectable(to))
         return EPERM;
     if (is_taken(fs, to, new_name, !(flags & RENAME_NOREPLACE)))
@@ -116,6 +116,6 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     fs->counts[COUNT_RENAME]++;
     if (inode_view(parent) == VIEW_FAILED || inode_view(new_parent) == VIEW_FAILED)
         reply_code(req, parent == new_parent ? EPERM : EXDEV); /* mv copies it, then */
-    else
+    else if (!op_rename_folder(req, parent, name, new_parent, new_name, flags))
         rename_in_folders(req, parent, name, new_parent, new_name, flags);
 }

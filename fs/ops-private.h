@@ -28,3 +28,14 @@ void op_arrival_forgotten(Fs *fs, guint64 inode);
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                const char *new_name, unsigned int flags);
+
+/* ops-folders.c: these wait for the server, and their directories are locked by the kernel
+ * meanwhile. */
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+/* FALSE, and nothing done, when `name` is no folder. */
+gboolean op_rename_folder(fuse_req_t req, fuse_ino_t parent, const char *name,
+                          fuse_ino_t new_parent, const char *new_name, unsigned int flags);
+/* Answers with a folder's entry. */
+void op_reply_folder(Request *request, const Folder *folder);
+void op_statfs(fuse_req_t req, fuse_ino_t inode);

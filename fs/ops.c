@@ -42,14 +42,6 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 
 /* ---- lookup, getattr ---- */
 
-static void reply_folder(Request *request, const Folder *folder)
-{
-    struct fuse_entry_param entry = {
-        .ino = eml_folder_inode(folder), .attr_timeout = FS_FOREVER, .entry_timeout = FS_FOREVER};
-    eml_folder_attr(request->fs, folder, &entry.attr);
-    reply_entry(request->fs, request->req, &entry);
-}
-
 static void reply_file(Request *request, const File *file)
 {
     struct fuse_entry_param entry;
@@ -79,7 +71,7 @@ static gboolean lookup_attempt(Request *request, const GError *woken_by)
     Folder *child = parent ? folder_child(parent, request->name) : NULL;
     File file;
     if (child) {
-        reply_folder(request, child);
+        op_reply_folder(request, child);
         return TRUE;
     }
     if (parent && file_lookup(fs, parent, request->name, &file)) {
@@ -338,16 +330,6 @@ void op_refuse(fuse_req_t req)
     reply_code(req, EPERM);
 }
 
-static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
-{
-    op_refuse(req);
-}
-
-static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-    op_refuse(req);
-}
-
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
     op_refuse(req);
@@ -359,21 +341,6 @@ static void op_link(fuse_req_t req, fuse_ino_t inode, fuse_ino_t parent, const c
 }
 
 /* ---- the rest ---- */
-
-static void op_statfs(fuse_req_t req, fuse_ino_t inode)
-{
-    /* Ample: programs look here before they copy, and only the server knows. */
-    struct statvfs stat = {.f_bsize = 4096,
-                           .f_frsize = 4096,
-                           .f_blocks = G_GUINT64_CONSTANT(1) << 30,
-                           .f_bfree = G_GUINT64_CONSTANT(1) << 30,
-                           .f_bavail = G_GUINT64_CONSTANT(1) << 30,
-                           .f_files = G_MAXUINT32,
-                           .f_ffree = G_MAXUINT32,
-                           .f_namemax = 255};
-    fs_of(req)->counts[COUNT_STATFS]++;
-    reply_statfs(req, &stat);
-}
 
 struct fuse_lowlevel_ops ops_table(const Config *config)
 {

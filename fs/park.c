@@ -15,6 +15,7 @@ static void request_free(Request *request)
         notifier_release(request->fs->notifier, request->holds_too);
     }
     g_free(request->name);
+    g_free(request->new_name);
     g_free(request);
 }
 

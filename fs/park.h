@@ -32,6 +32,8 @@ struct Request {
     guint64 offset;
     gsize size;
     char *name;
+    guint64 new_parent;
+    char *new_name;
     struct fuse_file_info info;
 };
 

@@ -524,6 +524,11 @@ static char *label(const char *component, gboolean at_root)
     return g_strdup(component);
 }
 
+static char *component(const char *name, gboolean at_root)
+{
+    return strchr(name, '!') ? NULL : g_strdup(name);
+}
+
 static void state_changed(RemoteState state, const GError *error, gpointer data)
 {
 }
@@ -593,6 +598,7 @@ void fixture_mount(Fixture *f)
 {
     static const AccountFuncs funcs = {
         .label = label,
+        .component = component,
         .state = state_changed,
         .gone = message_gone,
         .changed = message_changed,
