@@ -80,7 +80,7 @@ static guint32 folder_flag(const ImapValue *value)
         guint32 flag;
     } names[] = {
         {"\\Noselect", MAIL_FOLDER_NOSELECT},
-        {"\\NonExistent", MAIL_FOLDER_NOSELECT},
+        {"\\NonExistent", MAIL_FOLDER_NOSELECT | MAIL_FOLDER_NONEXISTENT},
         {"\\Noinferiors", MAIL_FOLDER_NOINFERIORS},
         {"\\Subscribed", MAIL_FOLDER_SUBSCRIBED},
         {"\\All", MAIL_FOLDER_ALL},

@@ -50,6 +50,8 @@ static gboolean list_untagged(ImapSession *session, const ImapReply *reply, gpoi
         return reply->type == IMAP_REPLY_MAILBOX_STATUS;
     if (list->job.cancelled || list->job.error)
         return TRUE;
+    if (reply->list.flags & MAIL_FOLDER_NONEXISTENT)
+        return FALSE; /* no answer: news (RFC 5465 section 5.4), or a level above others */
     if (++list->folders > MAX_FOLDERS) {
         pool_job_fail(&list->job,
                       g_error_new(MAIL_ERROR, MAIL_ERROR_PROTOCOL,

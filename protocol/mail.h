@@ -38,6 +38,7 @@ typedef enum {
     MAIL_FOLDER_JUNK = 1 << 7,
     MAIL_FOLDER_SENT = 1 << 8,
     MAIL_FOLDER_TRASH = 1 << 9,
+    MAIL_FOLDER_NONEXISTENT = 1 << 10, /* with NOSELECT: it is told of because it is gone */
 } MailFolderFlags;
 
 /* Why something failed. fs/reply.c alone turns these into errno. */

@@ -20,6 +20,11 @@ def refused(call, *arguments):
     return caught.value.errno
 
 
+def await_gone(mail, name):
+    """Until the server's list, too, is from after the removal."""
+    wait_until(lambda: name not in os.listdir(mail.path), what=f"that {name} is gone")
+
+
 # ---- mkdir ----
 
 def test_mkdir(account, mount):
@@ -48,7 +53,7 @@ def test_names(account, mount, name):
     assert name in os.listdir(mail.path)
     assert os.stat(mail / name).st_ino == inode
     os.rmdir(mail / name)
-    assert name not in os.listdir(mail.path)
+    await_gone(mail, name)
 
 
 def test_names_that_no_folder_has(account, mount):
@@ -90,7 +95,7 @@ def test_rmdir(account, mount):
     mail = mount(account)
     os.rmdir(mail / "Old")
     assert "Old" not in folders(account)
-    assert "Old" not in os.listdir(mail.path)
+    await_gone(mail, "Old")
     assert refused(os.stat, mail / "Old") == errno.ENOENT
 
 
@@ -125,7 +130,7 @@ def test_rm_r(account, mount):
     mail.shell("rm -r Gone")
     assert not {"Gone", "Gone/Below"} & folders(account)
     assert len(account.client.uids("Trash")) == 10
-    assert "Gone" not in os.listdir(mail.path)
+    await_gone(mail, "Gone")
 
 
 def test_inode_is_never_reused(account, mount):
@@ -133,6 +138,7 @@ def test_inode_is_never_reused(account, mount):
     os.mkdir(mail / "a")
     first = os.stat(mail / "a").st_ino
     os.rmdir(mail / "a")
+    await_gone(mail, "a")
     os.mkdir(mail / "a")
     assert os.stat(mail / "a").st_ino > first
 
@@ -155,7 +161,7 @@ def test_rename(account, mount):
     assert path.read_bytes() == RAW
     assert inodes == [os.stat(mail / name).st_ino for name in ("New", "New/Below", path)]
     assert mail.message(1, "New/Below").read_bytes() == RAW
-    assert "Old" not in os.listdir(mail.path)
+    await_gone(mail, "Old")
     mail.shell("rm New/Below/*")
     mail.sync()
     assert account.client.uids("New/Below") == []

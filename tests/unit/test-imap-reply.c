@@ -198,7 +198,7 @@ static void test_list(void)
         {"* list (\\HasChildren \\noselect) \".\" \"a \\\"b\\\\\"",
          "LIST flags=1 delimiter=. name=a \"b<5c>\n"},
         {"* LIST (\\NonExistent \\Noinferiors \\Subscribed) NIL {3}\r\na\"\xe9",
-         "LIST flags=7 name=a\"<e9>\n"},
+         "LIST flags=407 name=a\"<e9>\n"},
         {"* LIST (\\All \\Archive \\Drafts \\Flagged \\Junk \\Sent \\Trash) / x",
          "LIST flags=3f8 delimiter=/ name=x\n"},
         {"* LIST () \"\\\\\" x (\"CHILDINFO\" (\"SUBSCRIBED\"))",
