@@ -90,6 +90,8 @@ static gboolean move_back(Account *account, Arrival *arrival, GError **error)
     if (message)
         message->flags &= ~(guint32)MESSAGE_REMOVED;
     folder_touch(source);
+    if (message && message_visible(source, message))
+        account_event(ACCOUNT_EVENT_NEW, source, message);
     return TRUE;
 }
 

@@ -59,7 +59,7 @@ static void show_folder(const char *line)
     guint64 n[2];
     const char *path = take_numbers(line, n, G_N_ELEMENTS(n));
     g_autofree char *size = progress_size(n[1]);
-    fprintf(stderr, "%s: %" G_GUINT64_FORMAT " messages, %s\n", path, n[0], size);
+    fprintf(stderr, "%s: %" G_GUINT64_FORMAT " messages, %s\n", *path ? path : ".", n[0], size);
 }
 
 static void note_total(Fetch *fetch, const char *line)

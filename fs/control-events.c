@@ -25,13 +25,27 @@ static void reader_free(gpointer data)
     g_free(reader);
 }
 
-static void reader_run(ControlClient *client, const GError *woken_by)
+static void reader_new(ControlClient *client)
 {
     control_events_flush(client->control); /* what was before is not for this one */
     Reader *reader = g_new0(Reader, 1);
     reader->control = client->control;
     reader->control->events.readers++;
     client->state = reader;
+}
+
+/* New mail is told of even where nobody has looked into the inbox yet. */
+static void reader_run(ControlClient *client, const GError *woken_by)
+{
+    Account *account = client->fs->account;
+    Folder *root = account_root(account);
+    if (!client->state)
+        reader_new(client);
+    Folder *inbox = folder_selectable(root) ? root : folder_child(root, "INBOX");
+    if (inbox)
+        account_refresh_behind(account, inbox);
+    else if (!folder_next_child(root, 0) && !woken_by)
+        account_refresh_folders(account, &client->waiter, NULL);
 }
 
 static void tell_missed(ControlClient *client)

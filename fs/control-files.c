@@ -20,7 +20,7 @@ static AccountReply refresh(ControlClient *client, Folder *folder, const GError 
     AccountReply reply = ACCOUNT_FAILED;
     if (woken_by)
         g_propagate_error(error, g_error_copy(woken_by));
-    else if (!folder_parent(folder))
+    else if (!folder_selectable(folder))
         reply = account_refresh_folders(client->fs->account, &client->waiter, error);
     else
         reply = account_refresh_messages(client->fs->account, folder, TRUE, &client->waiter, error);
@@ -54,7 +54,7 @@ AccountReply control_find(ControlClient *client, const char *path, const GError 
     g_auto(GStrv) names = g_strsplit(path, "/", -1);
     *folder = account_root(client->fs->account);
     *uid = 0;
-    if (!folder_next_child(*folder, 0))
+    if (!folder_selectable(*folder) && !folder_next_child(*folder, 0))
         return refresh(client, *folder, woken_by, error);
     for (guint i = 0; names[i]; i++) {
         Folder *child = *names[i] ? folder_child(*folder, names[i]) : *folder;

@@ -66,15 +66,16 @@ void eml_name(Fs *fs, const Message *message, char *out)
 void eml_append_path(Fs *fs, const Folder *folder, const Message *message, GString *out)
 {
     char name[NAMES_MAX + 1];
-    const Folder *parent = folder_parent(folder);
-    if (parent) {
+    const Folder *root = account_root(fs->account);
+    if (folder != root) {
+        const Folder *parent = folder_parent(folder);
         eml_append_path(fs, parent, NULL, out);
-        g_string_append_printf(out, "%s%s", folder_row(parent) ? "/" : "", folder_label(folder));
+        g_string_append_printf(out, "%s%s", parent == root ? "" : "/", folder_label(folder));
     }
     if (!message)
         return;
     eml_name(fs, message, name);
-    g_string_append_printf(out, "/%s", name);
+    g_string_append_printf(out, "%s%s", folder == root ? "" : "/", name);
 }
 
 static const Message *visible(Folder *folder, MailUid uid)

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -89,6 +90,87 @@ def test_the_mount_ends_with_clients_about(mail, connect):
     clients[0].sendall(b"sta")
     mail.stop()
     assert all(everything(one) == b"" for one in clients)
+
+
+# ---- requests with arguments ----
+
+@pytest.mark.parametrize("text, answer", [
+    (b"flag\n+seen\n/INBOX/1.eml\n\n", b"ok\n"),
+    (b"flag\n\n", b"ok\n"),
+    (b"flag\n+a b\n\n", b"failed: a b: a flag is one word"),
+    (b"flag\nINBOX/1.eml\n\n", b"failed: INBOX/1.eml: a flag is added by"),
+    (b"flag\n+seen\n/%\n\n", b"failed: the request is malformed\n"),
+    (b"flag\n+seen\n/%00\n\n", b"failed: the request is malformed\n"),
+    (b"flag\n+seen\n/\0\n\n", b"failed: the request is malformed\n"),
+    (b"flag\n+seen\n/INBOX/../1.eml\n\n", b"error 1 no such file or directory\nok\n"),
+    (b"flag\n+seen\n/\n\n", b"error 1 it is a folder, not a message\nok\n"),
+    (b"fetch\n\n", b"progress 0 0 0 0 "),
+    (b"fetch\nx\xff\n\n", b"error 1 no such file or directory\n"),
+], ids=range(11))
+def test_arguments(mail, connect, text, answer):
+    client = connect()
+    client.sendall(text)
+    assert everything(client).startswith(answer)
+    assert mail.status()["state"] == "online"
+
+
+def test_an_endless_argument(mail, connect):
+    client = connect()
+    try:
+        client.sendall(b"flag\n" + b"x" * 40_000)
+        assert everything(client) == b"failed: the request is malformed\n"
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it does not read to the end what is too long
+    assert mail.status()["state"] == "online"
+
+
+def test_a_request_cut_anywhere(mail, connect):
+    text = b"flag\n+seen\n/INBOX/%31.eml\n/INBOX/2.eml\n\n".replace(b"%31", b"1")
+    for cut in range(1, len(text)):
+        client = connect()
+        client.sendall(text[:cut])
+        time.sleep(0.01)
+        client.sendall(text[cut:])
+        assert everything(client) == b"error 2 no such file or directory\nok\n"
+        client.close()
+
+
+def test_half_a_request_changes_nothing(account, mail, connect):
+    client = connect()
+    client.sendall(b"flag\n+flagged\n/INBOX/1.eml\n")
+    client.close()
+    mail.sync()
+    assert "\\Flagged" not in account.client.flags()[1]
+
+
+def test_a_client_that_only_writes(mail, connect):
+    """Nothing more of it is read than it reads of what it is told, and it does not last."""
+    before = mail.rss()
+    client = connect()
+    client.sendall(b"flag\n+seen\n")
+    lines = b"/no/such/file\n" * 5000
+    with pytest.raises((TimeoutError, BrokenPipeError, ConnectionResetError)):
+        client.settimeout(60)
+        for _ in range(1000):
+            client.sendall(lines)
+    assert (mail.path / "INBOX/1.eml").read_bytes() == RAW
+    assert mail.rss() < before + (16 << 20)
+    assert mail.status()["state"] == "online"
+
+
+def test_many_arguments(mail, connect):
+    client = connect()
+    count = 20_000
+
+    def ask():
+        client.sendall(b"flag\n+seen\n" + b"/no/such/file\n" * count + b"\n")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    lines = everything(client).splitlines()
+    thread.join()
+    assert lines[-1] == b"ok" and len(lines) == count + 1
+    assert lines[-2] == b"error %d no such file or directory" % count
 
 
 # ---- which mount is meant ----

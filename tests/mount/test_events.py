@@ -99,6 +99,37 @@ def test_what_is_removed_here(mail, reader):
     events.expect("moved INBOX/2.eml")  # to the Trash
 
 
+def test_what_is_moved_and_copied_here(account, mail, reader, tmp_path):
+    events = reader()
+    mail.shell("mv INBOX/1.eml Work/")
+    mail.sync()
+    events.expect("moved INBOX/1.eml", "new Work/1.eml", folder="Work")
+    (tmp_path / "mail").write_bytes(RAW)
+    mail.shell(f"cp {tmp_path / 'mail'} Work/x && sync Work/x")
+    events.expect("new Work/2.eml", folder="Work")
+
+
+def test_flags_that_are_set_here(mail, reader):
+    events = reader()
+    assert mail.home.run("flag", "+todo", mail / "INBOX/1.eml", mail / "INBOX/3.eml") \
+        .returncode == 0
+    mail.sync()
+    events.expect("flags INBOX/1.eml", "flags INBOX/3.eml")
+
+
+def test_new_mail_where_nobody_looks(account, mount, home):
+    """The inbox is listed for who asks for events, and then watched."""
+    account.client.append(RAW)
+    mail = mount(account, names="uid")
+    events = Reader(mail, mail.path)
+    try:
+        wait_until(lambda: mail.status()["messages-in-memory"] == "1", what="a listing")
+        account.client.append(RAW)
+        wait_until(lambda: events.seen() == ["new INBOX/2.eml"], timeout=30)
+    finally:
+        events.end()
+
+
 def test_several_readers_each_from_its_start(account, mail, reader):
     first = reader()
     account.client.append(RAW)

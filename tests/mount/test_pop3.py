@@ -4,11 +4,12 @@ import contextlib
 import errno
 import os
 import re
+import subprocess
 
 import pytest
 from support import pop3, samples
 from support.compare import digest
-from support.mounting import wait_until
+from support.mounting import BINARY, wait_until
 
 
 @pytest.fixture(scope="module", params=list(pop3.SERVER_KINDS))
@@ -250,3 +251,24 @@ def test_maildrop_in_use(maildrop, inbox, proxy):
         assert (mail / names[0]).read_bytes()
     maildrop.deliver(message(9))
     wait_until(lambda: len(os.listdir(mail.path)) == 4, timeout=30)
+
+
+def test_fetch_flag_and_events(maildrop, inbox, home):
+    """Where the mount point is the folder."""
+    maildrop.deliver(*map(message, range(3)))
+    mail = inbox(xattr=True, names="uid")
+    events = home.directory / "events"
+    with open(events, "wb") as out:
+        reader = subprocess.Popen([BINARY, "events", mail.path], env=home.environment(),
+                                  stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: mail.status()["event-readers"] == "1", what="the reader")
+        done = home.run("fetch", mail.path)
+        assert done.returncode == 0, done.stderr
+        assert mail.status()["cached-bodies"] == "3" and done.stderr.startswith(".: ")
+        assert home.run("flag", "+flagged", "+todo", mail.path / "2.eml").returncode == 0
+        assert os.getxattr(mail.path / "2.eml", "user.mail.flags") == b"flagged todo"
+        wait_until(lambda: "flags 2.eml\n" in events.read_text(), what="the event")
+    finally:
+        reader.kill()
+        reader.wait()
