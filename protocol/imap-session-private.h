@@ -34,7 +34,7 @@ typedef struct ImapPending {
     guint64 file_at;  /* how much of the next chunk, a file, is written */
     gboolean uploads; /* it has a file, and came to it */
     gboolean granted; /* the next chunk, which waits, may be sent */
-    gboolean select;  /* replies go into session->selected */
+    gboolean select;  /* the last SELECT: replies go into session->selected */
     ImapIdle idle;
     gboolean end; /* of an IDLE that has not begun: as soon as it has */
     gint64 sent;

@@ -195,12 +195,20 @@ static void ask_rights(ImapSession *session, const char *mailbox)
     imap_session_enqueue(session, g_steal_pointer(&command), &funcs, NULL);
 }
 
+static void forget_select(gpointer data, gpointer unused)
+{
+    ((ImapPending *)data)->select = FALSE;
+}
+
 void imap_session_select(ImapSession *session, const char *mailbox, const ImapCommandFuncs *funcs,
                          gpointer data)
 {
     if (session->error)
         return;
     imap_session_set_selected(session, mailbox);
+    /* What is still to come of an earlier SELECT tells of another mailbox. */
+    g_queue_foreach(&session->waiting, forget_select, NULL);
+    g_queue_foreach(&session->unsent, forget_select, NULL);
     ask_rights(session, mailbox);
     g_autoptr(ImapCommand) command =
         imap_session_command(session, session->config->read_only ? "EXAMINE" : "SELECT");

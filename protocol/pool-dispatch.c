@@ -95,6 +95,8 @@ static void select_done(ImapSession *session, const ImapReply *reply, gpointer d
 {
     Connection *connection = data;
     g_autoptr(GError) error = NULL;
+    if (imap_session_selected(session)->state == IMAP_SELECT_PENDING)
+        return; /* another mailbox than that of the jobs, which was left at once */
     if (reply->condition != IMAP_OK) {
         error = imap_session_error(reply, "opening the mailbox");
         /* RFC 3501 has no code for it: a NO to SELECT means that there is no such mailbox. */

@@ -446,6 +446,28 @@ static void select_tells(void)
     client_end(&client);
 }
 
+/* What comes of the first belongs to another mailbox than the one that is selected at last. */
+static void select_again(void)
+{
+    Client client = {0};
+    login(&client,
+          TRANSCRIPT_LOGIN(
+              "") "< m2 SELECT One\n< m3 SELECT Two\n> * 3 EXISTS\n"
+                  "> * OK [UIDVALIDITY 7] x\n> * OK [HIGHESTMODSEQ 12] x\n"
+                  "> m2 OK [READ-ONLY] x\n> * 5 EXISTS\n> * OK [UIDVALIDITY 8] x\n> m3 OK x\n");
+    const ImapSelected *selected = imap_session_selected(client.session);
+    imap_session_select(client.session, "One", &deaf, &client);
+    imap_session_select(client.session, "Two", &deaf, &client);
+    wait_answers(&client, 2);
+    g_assert_cmpint(selected->state, ==, IMAP_SELECT_OK);
+    g_assert_cmpstr(selected->name, ==, "Two");
+    g_assert_cmpuint(selected->info.uidvalidity, ==, 8);
+    g_assert_cmpuint(selected->info.exists, ==, 5);
+    g_assert_cmpuint(selected->info.modseq, ==, 0);
+    g_assert_false(selected->info.read_only);
+    client_end(&client);
+}
+
 static void select_fails(void)
 {
     Client client = {0};
@@ -530,6 +552,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/free/in-done", freed_in_done);
     g_test_add_func("/session/free/in-untagged", freed_in_untagged);
     g_test_add_func("/session/select/tells", select_tells);
+    g_test_add_func("/session/select/again", select_again);
     g_test_add_func("/session/select/fails", select_fails);
     g_test_add_func("/session/probed", probed);
     g_test_add_func("/session/capabilities", capabilities_change);
