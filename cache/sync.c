@@ -331,7 +331,6 @@ static void sync_present(const GArray *uids, gpointer data)
 static void sync_finish(FolderSync *sync, const GError *error)
 {
     Folder *folder = sync->folder;
-    folder->sync = NULL;
     if (sync->names_changed)
         folder_touch(folder);
     g_clear_pointer(&sync->present, g_array_unref);
@@ -345,6 +344,7 @@ static void sync_done(const GError *error, MailModSeq modseq, gpointer data)
     FolderSync *sync = data;
     Folder *folder = sync->folder;
     sync->job = NULL;
+    folder->sync = NULL; /* who is woken by what came may stop a sync of it, or begin one */
     if (error) {
         folder->dirty = TRUE;
         sync_finish(sync, error);
