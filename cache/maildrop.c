@@ -8,11 +8,12 @@
 #include "fault.h"
 #include "mime.h"
 
-#define GATHER 300 /* milliseconds: what is downloaded in one go is flushed in one go */
+#define GATHER 1000 /* milliseconds: what is downloaded in one go is flushed in one go */
 #define DAY (24 * 3600)
 #define FILL_BELOW 100 /* downloads under way, below which more are begun ... */
 #define FILL_TO 300    /* ... up to this */
-#define MAX_FLUSH 4096 /* bodies in one go */
+#define MAX_FLUSH 4096 /* bodies in one go ... */
+#define MANY 32        /* ... from which on the whole file system is flushed rather than each */
 #define MAX_HEADER (256 * 1024)
 
 typedef struct Flush Flush;
@@ -66,7 +67,7 @@ static void flush_free(Flush *flush)
     g_free(flush);
 }
 
-static void flush_body(int directory, FlushBody *body)
+static void flush_body(int directory, FlushBody *body, gboolean flushed)
 {
     char name[16];
     struct stat status;
@@ -74,8 +75,8 @@ static void flush_body(int directory, FlushBody *body)
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return;
-    body->safe = fsync(fd) == 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-                 (guint64)status.st_size == body->length;
+    body->safe = (flushed || fsync(fd) == 0) && fstat(fd, &status) == 0 &&
+                 S_ISREG(status.st_mode) && (guint64)status.st_size == body->length;
     if (body->safe)
         body->written = status.st_mtime;
     close(fd);
@@ -86,8 +87,9 @@ static gboolean flush_over(gpointer data);
 static void flush_run(gpointer data, gpointer unused)
 {
     Flush *flush = data;
+    gboolean flushed = flush->bodies->len >= MANY && syncfs(flush->directory) == 0;
     for (guint i = 0; i < flush->bodies->len; i++)
-        flush_body(flush->directory, &g_array_index(flush->bodies, FlushBody, i));
+        flush_body(flush->directory, &g_array_index(flush->bodies, FlushBody, i), flushed);
     /* Their names, and what the index says of them. */
     if (fsync(flush->directory) != 0 || flush->wal < 0 || fdatasync(flush->wal) != 0)
         for (guint i = 0; i < flush->bodies->len; i++)

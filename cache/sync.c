@@ -435,6 +435,8 @@ AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean
         return ACCOUNT_READY;
     watch_use(folder);
     folder_mailbox(folder); /* what cannot be read from the index counts as not listed */
+    /* A maildrop has one session at a time: a large message on its way must not hold up a listing. */
+    behind |= account->maildrop && g_hash_table_size(folder->downloads) > 0;
     gboolean first = folder->refreshed == 0;
     gboolean online = remote_state(account->remote) == REMOTE_ONLINE;
     /* What is under way may bring what the caller was told of, even if the listing is young. */

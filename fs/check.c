@@ -93,6 +93,8 @@ static gboolean talk(Check *check)
 
 int check_run(const Config *config, Secret *secret, gboolean is_token)
 {
+    if (url_is_pop3(config->url))
+        return check_pop3(config, secret, is_token);
     static const RemoteFuncs funcs = {.state = state_changed, .changed = mailbox_changed};
     RemoteConfig remote_config = server_config(config, is_token);
     g_autofree char *identity = server_identity(config);

@@ -6,3 +6,5 @@
 
 /* Prints to standard output; returns the exit status. Takes the secret. */
 int check_run(const Config *config, Secret *secret, gboolean is_token);
+/* The same for a POP3 account; check_run() comes here by itself. */
+int check_pop3(const Config *config, Secret *secret, gboolean is_token);

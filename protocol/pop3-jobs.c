@@ -299,6 +299,7 @@ typedef struct {
     RemoteDone done;
     gpointer data;
     GArray *uids;
+    gboolean decided; /* the server, or we, came to look at the messages themselves */
 } ExpungeJob;
 
 static void dele_answered(Pop3Session *session, const Pop3Reply *reply, gpointer data)
@@ -312,6 +313,7 @@ static void dele(ExpungeJob *expunge, Pop3Session *session, Pop3Message *message
 {
     static const Pop3CommandFuncs funcs = {.done = dele_answered};
     Pop3Remote *remote = expunge->job.remote;
+    expunge->decided = TRUE;
     if (message->deleted)
         return;
     if (message->alike) {
@@ -342,7 +344,12 @@ static void expunge_run(Pop3Job *job, Pop3Session *session)
 static void expunge_finish(Pop3Job *job, const GError *error)
 {
     ExpungeJob *expunge = (ExpungeJob *)job;
-    expunge->done(error, expunge->data);
+    /* A maildrop that could not be opened now is no refusal to remove anything. */
+    gboolean passes = error && (error->code == MAIL_ERROR_IN_USE ||
+                                (error->code == MAIL_ERROR_REFUSED && !expunge->decided));
+    g_autoptr(GError) later =
+        passes ? g_error_new_literal(MAIL_ERROR, MAIL_ERROR_OFFLINE, error->message) : NULL;
+    expunge->done(later ? later : error, expunge->data);
 }
 
 static void expunge_free(Pop3Job *job)

@@ -262,8 +262,14 @@ static void uidl_done(Pop3Session *session, const Pop3Reply *reply, gpointer dat
     maildrop->has_uidl = reply->status == POP3_OK;
     drop_duplicates(maildrop);
     look_at_headers(remote);
-    g_string_append_printf(remote->described, "messages: %u\nuidl: %s\n", maildrop->messages->len,
-                           maildrop->has_uidl ? "yes" : "no");
+    guint64 bytes = 0;
+    for (guint i = 0; i < maildrop->messages->len; i++)
+        bytes += message_at(maildrop, i)->size;
+    g_string_truncate(remote->described, remote->described_session);
+    g_string_append_printf(
+        remote->described, "maildrop: %u messages, %" G_GUINT64_FORMAT " bytes\nuidl: %s\n",
+        maildrop->messages->len, bytes,
+        maildrop->has_uidl ? "yes" : "no: messages are told apart by their headers");
     answered(remote);
 }
 

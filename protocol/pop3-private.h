@@ -57,8 +57,9 @@ struct Pop3Remote {
     GPtrArray *retired; /* of Secret: older ones that the session may still hold */
     RemoteState state;
     RemoteFeatures features;
-    GError *error;      /* why it is offline */
-    GString *described; /* of the last session */
+    GError *error;           /* why it is offline */
+    GString *described;      /* of the last session */
+    gsize described_session; /* bytes of that, before what is said of the maildrop */
     gboolean started;
     gboolean renewing, renewed, refused; /* tokens, as in pool-private.h */
 

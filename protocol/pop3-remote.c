@@ -43,6 +43,7 @@ static void describe_session(Pop3Remote *remote)
     g_string_printf(remote->described, "tls: %s\nlogin: %s\ncapabilities: %s\n", tls ? tls : "no",
                     pop3_session_mechanism(session),
                     pop3_session_has_capa(session) ? capabilities->text->str : "not told");
+    remote->described_session = remote->described->len;
 }
 
 static void session_ready(Pop3Session *session, gpointer data)
@@ -197,9 +198,23 @@ static Pop3Remote *pop3_remote(Remote *remote)
     return (Pop3Remote *)remote;
 }
 
+static void ignore_reply(Pop3Session *session, const Pop3Reply *reply, gpointer data)
+{
+}
+
+/* A server that hears nothing holds the maildrop for a while. Nobody waits for its answer. */
+static void say_quit(Pop3Remote *remote)
+{
+    static const Pop3CommandFuncs ignored = {.done = ignore_reply};
+    if (remote->ready && !remote->quitting)
+        pop3_session_send(remote->session, "QUIT", POP3_NOTHING, &ignored, NULL);
+}
+
 static void remote_destroy(Remote *base)
 {
     Pop3Remote *remote = pop3_remote(base);
+    if (remote->started)
+        say_quit(remote);
     remote->started = FALSE;
     g_clear_handle_id(&remote->retry_timer, g_source_remove);
     pop3_remote_close(remote);
@@ -232,13 +247,8 @@ static void remote_do_start(Remote *base)
     pop3_remote_connect(remote);
 }
 
-static void ignore_reply(Pop3Session *session, const Pop3Reply *reply, gpointer data)
-{
-}
-
 static void remote_do_stop(Remote *base)
 {
-    static const Pop3CommandFuncs ignored = {.done = ignore_reply};
     Pop3Remote *remote = pop3_remote(base);
     if (!remote->started)
         return;
@@ -246,9 +256,7 @@ static void remote_do_stop(Remote *base)
         g_error_new_literal(MAIL_ERROR, MAIL_ERROR_OFFLINE, "the mount is ending");
     remote->started = remote->renewing = FALSE;
     g_clear_handle_id(&remote->retry_timer, g_source_remove);
-    /* A server that hears nothing holds the maildrop for a while. */
-    if (remote->session && pop3_session_is_ready(remote->session) && !remote->quitting)
-        pop3_session_send(remote->session, "QUIT", POP3_NOTHING, &ignored, NULL);
+    say_quit(remote);
     pop3_give_back(remote, error);
     pop3_remote_close(remote);
     pop3_fail_queue(remote, error);

@@ -272,3 +272,25 @@ def test_fetch_flag_and_events(maildrop, inbox, home):
     finally:
         reader.kill()
         reader.wait()
+
+
+def test_check(maildrop, home):
+    maildrop.deliver(*map(message, range(3)))
+    done = home.run("--check", "-o", "tls=no,leave=7", maildrop.url(), password=maildrop.password)
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert lines["maildrop"].startswith("3 messages, ")
+    assert lines["uidl"] == lines["top"] == "yes"
+    assert "7 days" in lines["leave"]
+    wrong = home.run("--check", "-o", "tls=no", maildrop.url(), password="wrong")
+    assert wrong.returncode == 1 and "check the user name and the password" in wrong.stderr
+
+
+@pytest.mark.parametrize("options, word", [("delete=trash", "POP3"), ("delete=mark", "POP3"),
+                                           ("leave=soon", "leave"), ("auth=apop", "APOP")])
+def test_options_that_cannot_be(maildrop, home, options, word):
+    if maildrop.name == "mailutils" and options == "auth=apop":
+        pytest.skip("it offers APOP")
+    done = home.run("--check", "-o", f"tls=no,{options}", maildrop.url(),
+                    password=maildrop.password)
+    assert done.returncode == 1 and word in done.stderr

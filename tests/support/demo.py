@@ -25,6 +25,7 @@ def start(base):
         server.stop()
         raise
     print(f"url={server.url()}")
+    print(f"pop3_url={server.url(scheme='pop3s')}")
 
 
 def started(pid):

@@ -244,6 +244,26 @@ static void test_random(void)
     }
 }
 
+static void check_date(const char *header, gint64 wanted)
+{
+    g_assert_cmpint(mime_date(header, strlen(header)), ==, wanted);
+}
+
+static void test_date(void)
+{
+    gint64 now = g_get_real_time() / G_USEC_PER_SEC;
+    check_date("Date: Mon, 01 Jun 2020 10:00:00 +0200\r\n\r\n", 1590998400);
+    check_date("Received: from a by b; Mon, 01 Jun 2020 08:00:01 +0000\r\n"
+               "Received: from c by a; Mon, 01 Jun 2020 07:00:00 +0000\r\n"
+               "Date: Fri, 01 May 2020 10:00:00 +0000\r\n\r\n",
+               1590998401);
+    /* Where there is none, or one that cannot be. */
+    static const char *const bad[] = {"", "Date: soon\r\n\r\n",
+                                      "Date: Mon, 01 Jun 2620 10:00:00 +0000\r\n\r\n"};
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
+        g_assert_cmpint(mime_date(bad[i], strlen(bad[i])), >=, now);
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
@@ -257,5 +277,6 @@ int main(int argc, char **argv)
     g_test_add_func("/mime/sender", test_sender);
     g_test_add_func("/mime/bombs", test_bombs);
     g_test_add_func("/mime/random", test_random);
+    g_test_add_func("/mime/date", test_date);
     return g_test_run();
 }

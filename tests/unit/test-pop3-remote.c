@@ -538,6 +538,17 @@ static void test_remove_refused(void)
     client_end(&client);
 }
 
+/* That the maildrop cannot be opened now is no refusal. */
+static void test_remove_later(void)
+{
+    Client client = {.scripts = {LOGIN "< LIST\n< UIDL\n> -ERR no\n> -ERR no\n< QUIT\n> +OK\n"}};
+    client_start(&client);
+    g_autoptr(Work) removal = client_remove(&client, 1, 1);
+    work_fails(removal, MAIL_ERROR_OFFLINE);
+    transcript_settle();
+    client_end(&client);
+}
+
 static void test_unsupported(void)
 {
     Client client = {.scripts = {LOGIN}};
@@ -654,6 +665,7 @@ int main(int argc, char **argv)
     g_test_add_func("/pop3-remote/remove/was-done", test_remove_was_done);
     g_test_add_func("/pop3-remote/remove/quit-refused", test_quit_refused);
     g_test_add_func("/pop3-remote/remove/refused", test_remove_refused);
+    g_test_add_func("/pop3-remote/remove/later", test_remove_later);
     g_test_add_func("/pop3-remote/unsupported", test_unsupported);
     g_test_add_func("/pop3-remote/session/in-use", test_in_use);
     g_test_add_func("/pop3-remote/session/login-delay", test_login_delay);
