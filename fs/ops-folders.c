@@ -90,6 +90,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     fs->counts[COUNT_OTHER]++;
     if (!folder)
         code = inode_view(parent) == VIEW_EML ? ESTALE : EPERM;
+    else if (url_is_pop3(fs->config->url))
+        code = EPERM; /* a maildrop has no folders */
     if (code)
         reply_code(req, code);
     else

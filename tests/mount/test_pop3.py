@@ -41,6 +41,7 @@ def inbox(home, maildrop, proxy):
     """inbox(**options): the maildrop mounted, through the proxy."""
     def make(**options):
         options.setdefault("poll", 0)
+        options.setdefault("idle", 1)  # a session locks the maildrop for others, too
         return home.mount(maildrop.url(proxy.port), password=maildrop.password, **options)
     return make
 

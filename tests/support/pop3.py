@@ -75,7 +75,7 @@ class Maildrop:
         return f"pop3://{self.user}@127.0.0.1:{port or self.port}"
 
     def client(self):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:  # a session that has just ended may still hold the maildrop
             try:
                 return Client(self.port, self.user, self.password)
