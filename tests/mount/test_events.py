@@ -33,7 +33,8 @@ class Reader:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=mail.home.directory,
             **more)
         os.set_blocking(self.process.stdout.fileno(), False)
-        wait_until(lambda: int(mail.status()["event-readers"]) == before + 1, what="the reader")
+        wait_until(lambda: int(mail.status()["event-readers"]) == before + 1,
+                   timeout=60, what="the reader")
 
     def seen(self):
         try:
@@ -43,7 +44,7 @@ class Reader:
             pass
         return self.lines
 
-    def expect(self, *lines, folder="INBOX", timeout=20):
+    def expect(self, *lines, folder="INBOX", timeout=60):
         """These come, in any order, while somebody lists the folder, and no others."""
         def come():
             os.listdir(self.mail.path / folder)
@@ -58,7 +59,7 @@ class Reader:
     def end(self, number=signal.SIGINT):
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(60)
         self.process.stdout.close()
         self.process.stderr.close()
 
@@ -123,9 +124,9 @@ def test_new_mail_where_nobody_looks(account, mount, home):
     mail = mount(account, names="uid")
     events = Reader(mail, mail.path)
     try:
-        wait_until(lambda: mail.status()["messages-in-memory"] == "1", what="a listing")
+        wait_until(lambda: mail.status()["messages-in-memory"] == "1", timeout=60, what="a listing")
         account.client.append(RAW)
-        wait_until(lambda: events.seen() == ["new INBOX/2.eml"], timeout=30)
+        wait_until(lambda: events.seen() == ["new INBOX/2.eml"], timeout=60)
     finally:
         events.end()
 
@@ -158,9 +159,10 @@ def test_for_while_read(account, mail, reader, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(["bash", "-c", script, BINARY, mail.path, out],
                                env=mail.home.environment(), stderr=subprocess.DEVNULL)
-    wait_until(lambda: mail.status()["event-readers"] == "1", what="the reader")
+    wait_until(lambda: mail.status()["event-readers"] == "1", timeout=60, what="the reader")
     account.client.append(RAW)
-    wait_until(lambda: mail.names() and out.exists() and out.read_text() == "new|INBOX/4.eml\n")
+    wait_until(lambda: mail.names() and out.exists() and out.read_text() == "new|INBOX/4.eml\n",
+               timeout=60)
     mail.unmount()
     assert process.wait(30) == 0
 
@@ -176,21 +178,21 @@ def test_ends_with_its_reader(account, mail, reader):
     """Like any program that writes to a pipe, and without waiting for the next event."""
     events = reader()
     events.process.stdout.close()
-    assert events.process.wait(20) == -signal.SIGPIPE
-    wait_until(lambda: mail.status()["event-readers"] == "0", what="its end")
+    assert events.process.wait(60) == -signal.SIGPIPE
+    wait_until(lambda: mail.status()["event-readers"] == "0", timeout=60, what="its end")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_ends_by_signal(mail, reader, number):
     events = reader()
     events.end(number)
-    wait_until(lambda: mail.status()["event-readers"] == "0", what="its end")
+    wait_until(lambda: mail.status()["event-readers"] == "0", timeout=60, what="its end")
 
 
 def test_a_daemon_that_dies(mail, reader):
     events = reader()
     mail.crash()
-    assert events.process.wait(20) == 1
+    assert events.process.wait(60) == 1
     assert events.process.stderr.read() == "mailfs: the daemon went away without an answer\n"
 
 
@@ -207,7 +209,7 @@ def test_a_slow_reader_misses_some(account, mail, reader):
     slow.connect(str(path))
     slow.settimeout(30)
     slow.sendall(b"events\n")
-    wait_until(lambda: mail.status()["event-readers"] == "2", what="the reader")
+    wait_until(lambda: mail.status()["event-readers"] == "2", timeout=60, what="the reader")
     for round in range(12):
         account.client.store("1:*", "\\Flagged", folder, "-+"[round % 2 == 0] + "FLAGS.SILENT")
         quick.expect(*(f"flags {folder}/{uid}.eml" for uid in range(1, 501)), folder=folder,
