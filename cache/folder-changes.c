@@ -109,6 +109,8 @@ static gboolean fail(GError **error, MailError code, const char *text)
 static gboolean is_online(Account *account, GError **error)
 {
     RemoteState state = remote_state(account->remote);
+    if (account->config.flat)
+        return fail(error, MAIL_ERROR_UNSUPPORTED, "the server has no folders");
     if (account->config.read_only)
         return fail(error, MAIL_ERROR_READ_ONLY, "the mount is read-only");
     if (state == REMOTE_ONLINE || state == REMOTE_CONNECTING)
@@ -186,6 +188,10 @@ static gboolean may_go(const Folder *folder, GError **error)
 static gboolean has_changes(const Folder *folder)
 {
     gboolean found = journal_has_folder(folder->account->journal, folder);
+    for (guint i = 0; !found && i < folder->arrivals->len; i++) {
+        const Arrival *arrival = folder->arrivals->pdata[i];
+        found = arrival->state != ARRIVAL_OPEN && arrival->state != ARRIVAL_PLACED;
+    }
     for (guint i = 0; !found && i < folder->children->len; i++)
         found = has_changes(folder->children->pdata[i]);
     return found;

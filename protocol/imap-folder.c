@@ -95,6 +95,7 @@ static void delete_done(ImapSession *session, const ImapReply *reply, gpointer d
 {
     FolderJob *folder = data;
     gboolean gone = was_done(folder, reply, IMAP_CODE_NONEXISTENT);
+    pool_job_leave(&folder->job);
     if (gone || may_go_on(folder, reply))
         send_harmless(folder, session, "UNSUBSCRIBE", folder->name);
     if (gone)
@@ -175,6 +176,7 @@ static void move_subscriptions(FolderJob *folder, ImapSession *session)
 static void rename_done(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     FolderJob *folder = data;
+    pool_job_leave(&folder->job);
     if (may_go_on(folder, reply))
         move_subscriptions(folder, session);
     answered(folder, reply);

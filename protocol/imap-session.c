@@ -332,6 +332,14 @@ const ImapSelected *imap_session_selected(ImapSession *session)
     return &session->selected;
 }
 
+void imap_session_disown(ImapSession *session)
+{
+    if (!session->selected.name)
+        return;
+    g_free(session->selected.name);
+    session->selected.name = g_strdup("");
+}
+
 void imap_session_synced(ImapSession *session, guint hints)
 {
     session->selected.synced = TRUE;

@@ -105,6 +105,9 @@ ImapCommand *imap_session_command(ImapSession *session, const char *name);
 void imap_session_select(ImapSession *session, const char *mailbox, const ImapCommandFuncs *funcs,
                          gpointer data);
 const ImapSelected *imap_session_selected(ImapSession *session);
+/* What is selected has another name by now, or none: it is not taken for the mailbox of that name.
+ */
+void imap_session_disown(ImapSession *session);
 /* A sync that began when `hints` were known is complete. */
 void imap_session_synced(ImapSession *session, guint hints);
 

@@ -138,9 +138,12 @@ void pool_job_leave(RemoteJob *job)
 {
     for (guint i = 0; i < job->pool->connections->len; i++) {
         Connection *connection = job->pool->connections->pdata[i];
-        if (connection->ready && (connection == job->holder || connection->jobs.length == 0) &&
-            has_open(connection, job->leaves))
+        if (!connection->ready || !has_open(connection, job->leaves))
+            continue;
+        if (connection == job->holder || connection->jobs.length == 0)
             imap_session_select(connection->session, "INBOX", &select_funcs, connection);
+        else
+            imap_session_disown(connection->session);
     }
 }
 

@@ -76,7 +76,8 @@ void pool_job_send(RemoteJob *job, ImapSession *session, ImapCommand *command,
  * was the last one, the job is finished: it must not be touched after that. */
 void pool_job_answered(RemoteJob *job, const ImapReply *reply, const char *what);
 /* Has every connection that nobody uses leave job->leaves, and the one that runs the job: what the
- * job sends from now on finds it so. */
+ * job sends from now on finds it so. On others, what they have open is not what has that name any
+ * more. To be called again when that is so. */
 void pool_job_leave(RemoteJob *job);
 /* Notes an error of the job's own (takes ownership); it ends with its last answer. */
 void pool_job_fail(RemoteJob *job, GError *error);

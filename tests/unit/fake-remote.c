@@ -7,6 +7,8 @@
 
 #include "journal-private.h"
 
+static Fixture *current;
+
 /* ---- the server ---- */
 
 static FakeRemote *fake(Remote *remote)
@@ -179,6 +181,33 @@ static char *read_all(int fd, guint64 size)
     return text;
 }
 
+static RemoteJob *submit_folder(Remote *r, char kind, const char *mailbox, const char *target,
+                                RemoteDone done, gpointer data)
+{
+    RemoteJob *job = submit(r, kind, data);
+    job->mailbox = g_strdup(mailbox);
+    job->target = g_strdup(target);
+    job->done = done;
+    return job;
+}
+
+static RemoteJob *submit_create(Remote *r, const char *mailbox, RemoteDone done, gpointer data)
+{
+    return submit_folder(r, 'C', mailbox, NULL, done, data);
+}
+
+static RemoteJob *submit_remove(Remote *r, const char *mailbox, gboolean selectable,
+                                RemoteDone done, gpointer data)
+{
+    return submit_folder(r, 'D', mailbox, NULL, done, data);
+}
+
+static RemoteJob *submit_rename(Remote *r, const char *mailbox, const char *new_name,
+                                RemoteDone done, gpointer data)
+{
+    return submit_folder(r, 'R', mailbox, new_name, done, data);
+}
+
 static RemoteJob *submit_append(Remote *r, const char *mailbox, const RemoteNew *messages,
                                 guint count, RemoteAppended done, gpointer data)
 {
@@ -336,6 +365,38 @@ static gboolean others_are_deleted(const FakeFolder *folder, const GArray *uids)
     return FALSE;
 }
 
+static void rename_folders(GPtrArray *folders, const char *from, const char *to)
+{
+    for (guint i = 0; i < folders->len; i++) {
+        FakeFolder *folder = folders->pdata[i];
+        if (strcmp(folder->name, from) != 0 &&
+            !(g_str_has_prefix(folder->name, from) && folder->name[strlen(from)] == '/'))
+            continue;
+        char *name = g_strconcat(to, folder->name + strlen(from), NULL);
+        g_free(folder->name);
+        folder->name = name;
+    }
+}
+
+static GError *run_folder(FakeRemote *remote, RemoteJob *job)
+{
+    FakeFolder *folder = find_folder(remote->folders, job->mailbox);
+    if (remote->fails) {
+        remote->fails = FALSE;
+        return g_error_new_literal(MAIL_ERROR, (int)remote->fail, "no");
+    }
+    if (job->kind == 'C') {
+        fake_folder(current, job->mailbox, 0);
+    } else if (job->kind == 'R') {
+        rename_folders(remote->folders, job->mailbox, job->target);
+    } else if (folder->messages->len > 0) {
+        return g_error_new_literal(MAIL_ERROR, MAIL_ERROR_NOT_EMPTY, "not empty");
+    } else {
+        g_ptr_array_remove(remote->folders, folder);
+    }
+    return NULL;
+}
+
 static GError *run_change(FakeRemote *remote, RemoteJob *job)
 {
     FakeFolder *folder = find_folder(remote->folders, job->mailbox);
@@ -377,6 +438,8 @@ void fake_run(FakeRemote *remote, RemoteJob *job)
         run_fetch(remote, job);
     else if (job->kind == 'a')
         error = run_append(remote, job);
+    else if (strchr("CDR", job->kind))
+        error = run_folder(remote, job);
     else
         error = run_change(remote, job);
     if (remote->mute && job->to) {
@@ -480,8 +543,6 @@ static void describe(Remote *remote, GString *out)
 {
 }
 
-static Fixture *current;
-
 static Remote *make_remote(const RemoteConfig *config, Secret *secret, const RemoteFuncs *funcs,
                            gpointer data)
 {
@@ -502,6 +563,9 @@ static Remote *make_remote(const RemoteConfig *config, Secret *secret, const Rem
                                       .move = submit_move,
                                       .watch = watch,
                                       .watched = is_watched,
+                                      .create = submit_create,
+                                      .remove = submit_remove,
+                                      .rename = submit_rename,
                                       .expunge = submit_expunge,
                                       .append = submit_append};
     FakeRemote *remote = g_new0(FakeRemote, 1);
@@ -618,7 +682,8 @@ void fixture_mount(Fixture *f)
     fake_settle(f);
     test_waiter_clear(&waiter);
     for (guint i = 0; i < f->folders->len; i++) {
-        Folder *folder = fixture_folder(f, ((FakeFolder *)f->folders->pdata[i])->name);
+        Folder *folder =
+            g_hash_table_lookup(f->account->by_name, ((FakeFolder *)f->folders->pdata[i])->name);
         account_refresh_messages(f->account, folder, FALSE, &waiter.waiter, &error);
         fake_settle(f);
         test_waiter_clear(&waiter);
