@@ -45,8 +45,8 @@ def test_to_another_folder(filled, mount):
     assert (mail / "Other" / name).read_bytes() == RAW[2]
     assert not (mail / "INBOX" / name).exists()
     assert len(mail.names()) == 7
-    assert len(mail.names("Other")) == 1
     mail.sync()
+    assert len(mail.names("Other")) == 1
     assert bodies(filled) == rest(3)
     assert bodies(filled, "Other") == [RAW[2]]
     assert filled.client.flags("Other") == {1: {"\\Flagged"}}
@@ -93,9 +93,8 @@ def test_many(account, mount):
     mail = mount(account)
     mail.shell("mv INBOX/*.eml Other/")
     assert mail.names() == []
-    assert len(mail.names("Other")) == 200
-    mail.shell("cat Other/*.eml | grep -c ^body | grep -qx 200")
     mail.sync()
+    mail.shell("cat Other/*.eml | grep -c ^body | grep -qx 200")
     assert bodies(account) == []
     assert bodies(account, "Other") == sorted(raw)
     assert len(mail.names("Other")) == 200
@@ -203,8 +202,8 @@ def test_answers_at_once_and_survives_a_crash(own_dovecot, mount):
     account.server.freeze(False)
     mail = mount(account)
     assert len(mail.names()) == 7
-    assert len(mail.names("Other")) == 1
     mail.sync()
+    assert len(mail.names("Other")) == 1
     assert bodies(account) == rest(4)
     assert bodies(account, "Other") == [RAW[3]]
 

@@ -78,7 +78,6 @@ COPIES = {
 def test_copying(filled, mail, corpus, name):
     command, with_dates = COPIES[name]
     mail.shell(command.format(corpus=corpus))
-    assert len(mail.names("Other")) == len(RAW)
     mail.sync()
     check_arrived(filled, with_dates)
     assert len(mail.names("Other")) == len(RAW)
@@ -154,8 +153,8 @@ def test_rm_of_what_was_just_copied(filled, mail, corpus):
                                      "tar c -C {corpus}/.. corpus | tar x"])
 def test_a_directory_in_and_away_again(filled, mail, corpus, command):
     mail.shell(command.format(corpus=corpus))
-    assert len(mail.names("corpus")) == len(RAW)
     mail.sync()
+    assert len(mail.names("corpus")) == len(RAW)
     assert bodies(filled, "corpus") == sorted(RAW)
     assert dates(filled, "corpus") == [DATE + number for number in range(len(RAW))]
     mail.shell("rm -r corpus")

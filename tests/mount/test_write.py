@@ -117,7 +117,6 @@ def test_many(filled, mail, tmp_path):
         (tmp_path / f"{number}.eml").write_bytes(want[-1])
         os.utime(tmp_path / f"{number}.eml", (1_600_000_000 + number,) * 2)
     mail.shell(f"cp -p {tmp_path}/*.eml Other/")
-    assert len(mail.names("Other")) == 200
     mail.sync()
     assert bodies(filled, "Other") == sorted(want)
     dates = sorted(date for _, _, date in filled.client.attributes("Other").values())
