@@ -125,3 +125,18 @@ def test_a_message_is_moved(live):
         shows(lambda: not (mail / "INBOX/5.eml").exists(), "the message gone from where it was")
         shows((mail / "Archive/1.eml").exists, "the message where it went")
         assert (mail / "Archive/1.eml").read_bytes() == raw(5)
+
+
+def test_a_server_that_comes_back(own_dovecot, mount):
+    """What happened while nobody could tell of it is asked for once somebody can again."""
+    account = own_dovecot()
+    account.client.append(raw(1))
+    mail = mount(account, refresh=NEVER)
+    assert uids(mail) == [1]
+    shows(lambda: watching(mail).get("INBOX") == "idle", "IDLE on INBOX")
+    account.server.kill()
+    shows(lambda: mail.status()["state"] != "online", "the loss of the connection")
+    account.server.start()
+    account.reconnect()
+    account.client.append(raw(2))
+    shows((mail / "INBOX/2.eml").exists, "the message")
