@@ -103,11 +103,6 @@ static void remote_changed_mailbox(const char *mailbox, gpointer data)
         watch_hint(folder);
 }
 
-static void remote_changed_folders(gpointer data)
-{
-    watch_list_hint(data);
-}
-
 static gboolean remote_identifies(const char *const *names, guint count, MailUid *uids,
                                   gpointer data, GError **error)
 {
@@ -158,8 +153,7 @@ Account *account_new(const AccountConfig *config, Secret *secret, const AccountF
     static const RemoteFuncs remote_funcs = {.state = remote_changed_state,
                                              .changed = remote_changed_mailbox,
                                              .renew = remote_wants_secret,
-                                             .identify = remote_identifies,
-                                             .folders_changed = remote_changed_folders};
+                                             .identify = remote_identifies};
     mime_init();
     Account *account = g_new0(Account, 1);
     account->config = *config;

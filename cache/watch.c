@@ -136,15 +136,11 @@ static gboolean look_around(gpointer data)
             account_refresh_behind(account, folder);
     }
     if (account->list_refreshed > 0 &&
-        g_get_monotonic_time() - account->list_refreshed >= POLL_CAP * SECOND)
+        g_get_monotonic_time() - account->list_refreshed >= POLL_CAP * SECOND) {
         folders_refresh(account);
+        tell_server_soon(account); /* some may have other names, or be there again */
+    }
     return G_SOURCE_CONTINUE;
-}
-
-void watch_list_hint(Account *account)
-{
-    account->list_dirty = TRUE;
-    folders_refresh(account);
 }
 
 void watch_start(Account *account)

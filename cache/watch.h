@@ -21,5 +21,3 @@ void watch_hint(Folder *folder);
 void watch_synced(Folder *folder, gboolean found);
 /* The age in microseconds from which its listing is stale by itself. */
 gint64 watch_age(const Folder *folder);
-/* The list of folders changed on the server. */
-void watch_list_hint(Account *account);

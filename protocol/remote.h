@@ -60,8 +60,6 @@ typedef struct {
      * keeps that durably. FALSE, with an error, when it cannot be kept. */
     gboolean (*identify)(const char *const *names, guint count, MailUid *uids, gpointer data,
                          GError **error);
-    /* The list of folders is another: worth a LIST. */
-    void (*folders_changed)(gpointer data);
 } RemoteFuncs;
 
 typedef void (*RemoteDone)(const GError *error, gpointer data);
@@ -218,8 +216,8 @@ typedef struct RemoteClass {
     RemoteJob *(*remove)(Remote *, const char *mailbox, gboolean selectable, RemoteDone, gpointer);
     RemoteJob *(*rename)(Remote *, const char *mailbox, const char *new_name, RemoteDone, gpointer);
     RemoteJob *(*quota)(Remote *, const char *mailbox, RemoteQuotaDone, gpointer);
-    void (*watch)(Remote *,
-                  const char *const *mailboxes); /* these two may be NULL: nothing is told */
+    /* These two may be NULL: nothing is told. */
+    void (*watch)(Remote *, const char *const *mailboxes);
     gboolean (*watched)(Remote *, const char *mailbox);
 } RemoteClass;
 
