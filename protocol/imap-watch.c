@@ -134,6 +134,8 @@ static gboolean is_unused(Connection *connection)
 static void select_done(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     Connection *connection = data;
+    /* A job for this mailbox may have come meanwhile. */
+    pool_select_done(session, reply, connection);
     if (reply->condition != IMAP_OK && connection->watch) {
         forget_wanted(connection->pool, connection->watch);
         g_clear_pointer(&connection->watch, g_free);

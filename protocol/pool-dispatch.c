@@ -91,7 +91,7 @@ static void job_opened(RemoteJob *job, ImapSession *session)
         job->klass->opened(job, session);
 }
 
-static void select_done(ImapSession *session, const ImapReply *reply, gpointer data)
+void pool_select_done(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     Connection *connection = data;
     g_autoptr(GError) error = NULL;
@@ -124,7 +124,7 @@ static void select_done(ImapSession *session, const ImapReply *reply, gpointer d
     }
 }
 
-static const ImapCommandFuncs select_funcs = {.done = select_done};
+static const ImapCommandFuncs select_funcs = {.done = pool_select_done};
 
 /* By its beginning alone: to leave another one whose name begins likewise does no harm. */
 static gboolean has_open(Connection *connection, const char *mailbox)
@@ -163,7 +163,7 @@ static void run_job(Connection *connection, RemoteJob *job)
         if (!same)
             imap_session_select(session, job->mailbox, &select_funcs, connection);
         if (selected->state == IMAP_SELECT_PENDING && job->klass->verify)
-            return; /* select_done goes on */
+            return; /* pool_select_done() goes on */
         if (selected->state == IMAP_SELECT_OK)
             job_opened(job, session);
     }

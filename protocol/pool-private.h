@@ -50,6 +50,8 @@ struct Pool {
 };
 
 /* In pool-dispatch.c. */
+/* The answer to a SELECT: goes on with the jobs that wait for it. */
+void pool_select_done(ImapSession *session, const ImapReply *reply, gpointer data);
 void pool_schedule_dispatch(Pool *pool);
 /* Ends a job from the main loop, never from within the call that found its end. */
 void pool_end_later(RemoteJob *job, const GError *error);
