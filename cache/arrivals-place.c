@@ -36,16 +36,20 @@ static void search_message(const IndexMessage *message, gpointer data)
 }
 
 /* One message is not two: what another arrival has become is not looked at again. */
-static gboolean is_claimed(Folder *folder, MailUid uid)
+static gboolean is_claimed(Folder *folder, MailUid uid, const Arrival *but)
 {
-    for (guint i = 0; i < folder->arrivals->len; i++)
-        if (((Arrival *)folder->arrivals->pdata[i])->uid == uid)
+    for (guint i = 0; i < folder->arrivals->len; i++) {
+        const Arrival *arrival = folder->arrivals->pdata[i];
+        if (arrival->uid == uid && arrival != but)
             return TRUE;
+    }
     g_autofree char *given = index_get_alias(folder->account->index, folder->row, uid);
     return given != NULL;
 }
 
-static MailUid find(Folder *folder, MailUid mark, const Marks *wanted, GArray *taken)
+/* self: the arrival that looks for itself, or NULL. */
+static MailUid find(Folder *folder, MailUid mark, const Marks *wanted, const Arrival *self,
+                    GArray *taken)
 {
     g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(MailUid));
     Search search = {folder, wanted, taken, found};
@@ -55,7 +59,7 @@ static MailUid find(Folder *folder, MailUid mark, const Marks *wanted, GArray *t
         account_index_failed(folder->account, error);
     for (guint i = 0; i < found->len; i++) {
         MailUid uid = g_array_index(found, MailUid, i);
-        if (is_claimed(folder, uid))
+        if (is_claimed(folder, uid, self))
             continue;
         mail_uid_set_add(taken, uid, uid);
         return uid;
@@ -70,13 +74,38 @@ MailUid arrivals_find_copy(Folder *folder, MailUid mark, Folder *source, MailUid
     if (!message || !id)
         return 0;
     Marks wanted = {id, message->size, message->date};
-    return find(folder, mark, &wanted, taken);
+    const Arrival *self = arrivals_of_source(source->account, source->row, uid);
+    return find(folder, mark, &wanted, self, taken);
 }
 
 MailUid arrivals_find_new(Arrival *arrival, GArray *taken)
 {
     Marks wanted = {arrival->message_id, arrival->size, arrival->date};
-    return find(arrival->folder, arrival->mark, &wanted, taken);
+    return find(arrival->folder, arrival->mark, &wanted, arrival, taken);
+}
+
+static gboolean is_under_way(const Arrival *arrival)
+{
+    return arrival->state == ARRIVAL_SENDING || arrival->state == ARRIVAL_PLACED ||
+           (arrival->state == ARRIVAL_MOVING &&
+            journal_is_sent(arrival->folder->account->journal, arrival->id));
+}
+
+void arrivals_reported(Folder *folder, MailUid uid, const char *message_id, guint64 size,
+                       gint64 date)
+{
+    IndexMessage message = {.message_id = message_id, .size = size, .length = -1, .date = date};
+    if (folder->arrivals->len == 0 || is_claimed(folder, uid, NULL))
+        return;
+    for (guint i = 0; i < folder->arrivals->len; i++) {
+        Arrival *arrival = folder->arrivals->pdata[i];
+        Marks wanted = {arrival->message_id, arrival->size, arrival->date};
+        if (arrival->uid || uid < arrival->mark || !is_under_way(arrival) ||
+            !fits(&wanted, &message))
+            continue;
+        arrival->uid = uid;
+        return;
+    }
 }
 
 /* ---- what was wanted meanwhile ---- */

@@ -159,13 +159,31 @@ static void batch_resolve(AppendBatch *batch)
     arrivals_schedule(account, 0);
 }
 
+/* Some may have been removed or renamed while the listing was waited for. */
+static void drop_withdrawn(AppendBatch *batch)
+{
+    ArrivalState state = batch->doubts ? ARRIVAL_SENDING : ARRIVAL_READY;
+    for (guint i = batch->members->len; i-- > 0;) {
+        Arrival *arrival = batch->members->pdata[i];
+        if (!arrival->over && arrival->state == state && arrival->folder == batch->folder)
+            continue;
+        arrival->batch = NULL;
+        g_ptr_array_remove_index(batch->members, i);
+        if (arrival->over)
+            account_arrival_forgotten(batch->arrivals->account, arrival->id);
+    }
+}
+
 static void batch_step(AppendBatch *batch)
 {
     gint64 since = batch->doubts ? batch->since : 0;
     gboolean known = batch->folder->uidnext > 0;
     if ((batch->doubts || !known) && !sync_since(batch->folder, since, &batch->waiter))
         return;
-    if (batch->doubts)
+    drop_withdrawn(batch);
+    if (batch->members->len == 0)
+        batch_free(batch);
+    else if (batch->doubts)
         batch_resolve(batch);
     else
         batch_send(batch);

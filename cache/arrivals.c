@@ -302,6 +302,14 @@ Arrival *folder_arrival(Folder *folder, const char *name)
     return g_hash_table_lookup(folder->arrival_names, name);
 }
 
+/* The listing has the message already, and is not complete yet. */
+static gboolean is_listed_itself(const Arrival *arrival)
+{
+    const Message *message =
+        arrival->uid ? mailbox_find(folder_mailbox(arrival->folder), arrival->uid) : NULL;
+    return message && message_visible(arrival->folder, message);
+}
+
 Arrival *folder_next_arrival(Folder *folder, guint32 after)
 {
     guint low = 0, high = folder->arrivals->len;
@@ -314,7 +322,7 @@ Arrival *folder_next_arrival(Folder *folder, guint32 after)
     }
     for (; low < folder->arrivals->len; low++) {
         Arrival *arrival = folder->arrivals->pdata[low];
-        if (!arrival->doomed)
+        if (!arrival->doomed && !is_listed_itself(arrival))
             return arrival;
     }
     return NULL;

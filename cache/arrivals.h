@@ -133,6 +133,10 @@ void arrivals_arrived(Account *account, guint32 id);
 void arrivals_placed(Account *account, guint32 id, MailUidValidity uidvalidity, MailUid uid);
 /* Its move was refused: it never left. error may be NULL. */
 void arrivals_refused(Account *account, guint32 id, const GError *error, const char *why);
+/* A sync reports a message that is new in the folder. When it is one that is being sent, both would
+ * be listed until the answer comes; which of several equal ones it is, the answer tells. */
+void arrivals_reported(Folder *folder, MailUid uid, const char *message_id, guint64 size,
+                       gint64 date);
 /* The folder's listing is up to date: what it has takes the place of what stood for it. */
 void arrivals_listed(Folder *folder);
 /* The uid of a copy, made after `mark` was the folder's next uid, of a message of `source`; 0:

@@ -17,7 +17,7 @@ struct FolderSync {
     Folder *folder;
     RemoteJob *job;
     gboolean names_changed, found;
-    gint64 started; /* monotonic */
+    gint64 started;  /* monotonic */
     GArray *present; /* all uids that the server has, if it told; or NULL */
 };
 
@@ -267,6 +267,8 @@ static void put_message(FolderSync *sync, const RemoteMessage *got, const Messag
     const Message *put = mailbox_put(folder->mailbox, &message);
     if (!old && folder->listed && message_visible(folder, put))
         account_event(ACCOUNT_EVENT_NEW, folder, put);
+    if (!old)
+        arrivals_reported(folder, got->uid, message_id, got->size, got->date);
 }
 
 /* One that is known already comes again: the last, with what is new, and all of them when the
@@ -435,7 +437,8 @@ AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean
         return ACCOUNT_READY;
     watch_use(folder);
     folder_mailbox(folder); /* what cannot be read from the index counts as not listed */
-    /* A maildrop has one session at a time: a large message on its way must not hold up a listing. */
+    /* A maildrop has one session at a time: a large message on its way must not hold up a listing.
+     */
     behind |= account->maildrop && g_hash_table_size(folder->downloads) > 0;
     gboolean first = folder->refreshed == 0;
     gboolean online = remote_state(account->remote) == REMOTE_ONLINE;
