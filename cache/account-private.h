@@ -39,7 +39,7 @@ struct Folder {
     MailModSeq modseq;
     gboolean listed;
     gboolean read_only;
-    char *rights; /* of the user, as letters (RFC 4314); NULL: not known */
+    char *rights;              /* of the user, as letters (RFC 4314); NULL: not known */
     guint32 permanent_flags;   /* MailFlags that the server keeps; 0: not known */
     char **permanent_keywords; /* or NULL */
     gboolean seen;             /* by the LIST that is running */
@@ -82,8 +82,8 @@ struct Account {
     Arrivals *arrivals;
     Remote *remote;
     Folder *root;
-    Folder *top;        /* what is mounted: the root, or INBOX of a flat account */
-    Maildrop *maildrop; /* of a flat account, else NULL */
+    Folder *top;         /* what is mounted: the root, or INBOX of a flat account */
+    Maildrop *maildrop;  /* of a flat account, else NULL */
     GHashTable *by_row;  /* row -> Folder; owns them */
     GHashTable *by_name; /* char* -> Folder */
     gint64 started;
@@ -160,8 +160,8 @@ void folders_free(Account *account);
 void folder_store(Folder *folder); /* writes its row; a failure is logged */
 /* The mailbox was made anew: the old row goes, its messages with it. */
 void folder_renew(Folder *folder, MailUidValidity uidvalidity);
-void folders_refresh(Account *account);  /* asks the server for the list, unless it is under way */
-void folder_touch(Folder *folder);       /* it lists other things now */
+void folders_refresh(Account *account); /* asks the server for the list, unless it is under way */
+void folder_touch(Folder *folder);      /* it lists other things now */
 /* The list of folders is not asked for until folders_go_on(); doubted: it may be another than is
  * known. */
 void folders_hold(Account *account);

@@ -31,8 +31,8 @@ typedef struct {
     AccountDelete delete_policy;
     gboolean headers; /* names need From and Subject */
     gboolean read_only;
-    /* One mailbox, INBOX, which is the root, as POP3 has it: see maildrop.h. The directory then holds
-     * what may be the only copies of messages. */
+    /* One mailbox, INBOX, which is the root, as POP3 has it: see maildrop.h. The directory then
+     * holds what may be the only copies of messages. */
     gboolean flat;
     guint leave;        /* days that a message stays on the server once it was downloaded */
     gboolean fetch_all; /* downloads every message */
@@ -50,7 +50,8 @@ typedef enum {
     ACCOUNT_EVENT_FLAGS, /* its flags or keywords are others */
     ACCOUNT_EVENT_MOVED, /* it left its folder for another one, by a move of ours */
     ACCOUNT_EVENT_FOLDER_NEW,
-    ACCOUNT_EVENT_FOLDER_GONE, /* with all that is in it; one that was made anew is new after that */
+    ACCOUNT_EVENT_FOLDER_GONE, /* with all that is in it; one that was made anew is new after that
+                                */
 } AccountEvent;
 
 /* What the account tells the file system. */
@@ -99,10 +100,10 @@ void account_describe(Account *account, GString *out);
 
 /* ---- folders ---- */
 
-Folder *account_root(Account *account); /* of a flat account, INBOX */
+Folder *account_root(Account *account);                /* of a flat account, INBOX */
 Folder *account_folder(Account *account, guint32 row); /* NULL: none (any more) */
-guint32 folder_row(const Folder *folder); /* 0 for the root, unless the account is flat */
-Folder *folder_parent(const Folder *folder);           /* NULL for the root */
+guint32 folder_row(const Folder *folder);    /* 0 for the root, unless the account is flat */
+Folder *folder_parent(const Folder *folder); /* NULL for the root */
 const char *folder_label(const Folder *folder);
 const char *folder_name(const Folder *folder); /* on the wire */
 gboolean folder_selectable(const Folder *folder);
@@ -131,8 +132,8 @@ AccountReply account_refresh_messages(Account *account, Folder *folder, gboolean
 /* Starts to bring a stale listing up to date; nobody waits for it yet. */
 void account_refresh_behind(Account *account, Folder *folder);
 
-/* Changes to folders, which wait for the server: FAILED at once, or WAIT. Then the waiter wakes with
- * an error, or when it is done; if it is cancelled, the change goes on. */
+/* Changes to folders, which wait for the server: FAILED at once, or WAIT. Then the waiter wakes
+ * with an error, or when it is done; if it is cancelled, the change goes on. */
 /* MAIL_ERROR_EXISTS; _INVALID: no folder can have this name. */
 AccountReply account_make_folder(Account *account, Folder *parent, const char *label,
                                  Waiter *waiter, GError **error);
@@ -249,9 +250,9 @@ gboolean account_remove_arrival(Account *account, Arrival *arrival, GError **err
 /* Never replaces a message: MAIL_ERROR_EXISTS. */
 gboolean account_rename_arrival(Account *account, Arrival *arrival, Folder *to, const char *name,
                                 GError **error);
-/* The same for a message that was put here by `name`: programs write a file, sync it, and give it its
- * name at last. MAIL_ERROR_NO_PERMISSION when it has no such name, or would be a file that stays
- * here. */
+/* The same for a message that was put here by `name`: programs write a file, sync it, and give it
+ * its name at last. MAIL_ERROR_NO_PERMISSION when it has no such name, or would be a file that
+ * stays here. */
 gboolean account_rename_given(Account *account, Folder *folder, const char *name,
                               const char *new_name, GError **error);
 /* Where new files lie that were not sent: <id>-<name>. */

@@ -12,16 +12,17 @@ typedef struct Bodies Bodies;
 
 /* budget: bytes (0: no limit). Uses, does not own, the index. */
 Bodies *bodies_open(const char *directory, Index *index, guint64 budget, GError **error);
-/* The same for bodies that may be the only copies of their messages: nothing is evicted, a file whose
- * length is not as recorded is set aside (<uid>.damaged), and one that the index does not know is
- * left where it is. */
+/* The same for bodies that may be the only copies of their messages: nothing is evicted, a file
+ * whose length is not as recorded is set aside (<uid>.damaged), and one that the index does not
+ * know is left where it is. */
 Bodies *bodies_open_only_copies(const char *directory, Index *index, GError **error);
 typedef struct {
     guint32 folder;
     MailUid uid;
     guint64 bytes;
 } BodyStray;
-/* The files of bodies that the index does not know, found when the store was opened; owned by it. */
+/* The files of bodies that the index does not know, found when the store was opened; owned by it.
+ */
 const GArray *bodies_strays(const Bodies *bodies);
 /* Takes one into store and index. */
 gboolean bodies_take_in(Bodies *bodies, const BodyStray *stray, GError **error);

@@ -13,6 +13,6 @@ typedef struct {
 /* In the order in which the mounts were named first. What is in no mount is complained of, and
  * counted in *failed. Elements are freed with the array. */
 GPtrArray *command_files_new(char **files, guint *failed);
-/* "error N TEXT" about the Nth file, or "problem PATH: TEXT" about something in the mount: complains
- * of it. FALSE: it is another line. */
+/* "error N TEXT" about the Nth file, or "problem PATH: TEXT" about something in the mount:
+ * complains of it. FALSE: it is another line. */
 gboolean command_files_complain(const CommandFiles *files, const char *line);

@@ -50,7 +50,7 @@ struct Fs {
     GHashTable *listed; /* inode of a directory -> the generation the kernel has cached */
     GQueue parked;      /* of Request */
     guint parked_timer;
-    GHashTable *late; /* inode -> until when (gint64) what would wait for it fails */
+    GHashTable *late;        /* inode -> until when (gint64) what would wait for it fails */
     GHashTable *other_names; /* file.c's */
     GHashTable *writers;     /* ops-write.c's */
     guint64 counts[COUNT_LAST];

@@ -19,7 +19,7 @@ typedef enum {
     MAIL_FLAG_FLAGGED = 1 << 2,
     MAIL_FLAG_DELETED = 1 << 3,
     MAIL_FLAG_DRAFT = 1 << 4,
-    MAIL_FLAG_RECENT = 1 << 5, /* session state: never stored, never kept */
+    MAIL_FLAG_RECENT = 1 << 5,      /* session state: never stored, never kept */
     MAIL_FLAG_ANY_KEYWORD = 1 << 6, /* only in PERMANENTFLAGS: "\*", new keywords may be made */
 } MailFlags;
 
@@ -44,26 +44,26 @@ typedef enum {
 /* Why something failed. fs/reply.c alone turns these into errno. */
 #define MAIL_ERROR (mail_error_quark())
 typedef enum {
-    MAIL_ERROR_OFFLINE,     /* no connection, and what was asked is not cached */
-    MAIL_ERROR_TIMEOUT,     /* a deadline passed */
-    MAIL_ERROR_AUTH,        /* the server refused the login, or no common mechanism */
-    MAIL_ERROR_TLS,         /* certificate, host name or handshake */
-    MAIL_ERROR_PROTOCOL,    /* BAD, or a reply that breaks the protocol */
-    MAIL_ERROR_REFUSED,     /* NO, with no more specific code */
+    MAIL_ERROR_OFFLINE,       /* no connection, and what was asked is not cached */
+    MAIL_ERROR_TIMEOUT,       /* a deadline passed */
+    MAIL_ERROR_AUTH,          /* the server refused the login, or no common mechanism */
+    MAIL_ERROR_TLS,           /* certificate, host name or handshake */
+    MAIL_ERROR_PROTOCOL,      /* BAD, or a reply that breaks the protocol */
+    MAIL_ERROR_REFUSED,       /* NO, with no more specific code */
     MAIL_ERROR_NO_PERMISSION, /* NO [NOPERM] */
-    MAIL_ERROR_READ_ONLY,   /* the folder or the mount is read-only */
-    MAIL_ERROR_OVER_QUOTA,  /* NO [OVERQUOTA] */
-    MAIL_ERROR_EXISTS,      /* NO [ALREADYEXISTS] */
-    MAIL_ERROR_IN_USE,      /* NO [INUSE], or another mount of this account */
-    MAIL_ERROR_GONE,        /* no such message or mailbox (any more) */
-    MAIL_ERROR_STALE,       /* UIDVALIDITY changed under it */
-    MAIL_ERROR_UNSUPPORTED, /* the server cannot do this */
-    MAIL_ERROR_CANCELLED,   /* the caller gave up */
-    MAIL_ERROR_TOO_LARGE,   /* more than a message may have */
-    MAIL_ERROR_DISK,        /* the local disk failed or is full */
-    MAIL_ERROR_NOT_EMPTY,   /* a folder that holds messages or folders */
-    MAIL_ERROR_INVALID,     /* what is no mail, or a name that no mailbox can have */
-    MAIL_ERROR_CONFIG,      /* a wrong option, file or permission: says what to do */
+    MAIL_ERROR_READ_ONLY,     /* the folder or the mount is read-only */
+    MAIL_ERROR_OVER_QUOTA,    /* NO [OVERQUOTA] */
+    MAIL_ERROR_EXISTS,        /* NO [ALREADYEXISTS] */
+    MAIL_ERROR_IN_USE,        /* NO [INUSE], or another mount of this account */
+    MAIL_ERROR_GONE,          /* no such message or mailbox (any more) */
+    MAIL_ERROR_STALE,         /* UIDVALIDITY changed under it */
+    MAIL_ERROR_UNSUPPORTED,   /* the server cannot do this */
+    MAIL_ERROR_CANCELLED,     /* the caller gave up */
+    MAIL_ERROR_TOO_LARGE,     /* more than a message may have */
+    MAIL_ERROR_DISK,          /* the local disk failed or is full */
+    MAIL_ERROR_NOT_EMPTY,     /* a folder that holds messages or folders */
+    MAIL_ERROR_INVALID,       /* what is no mail, or a name that no mailbox can have */
+    MAIL_ERROR_CONFIG,        /* a wrong option, file or permission: says what to do */
 } MailError;
 
 GQuark mail_error_quark(void);

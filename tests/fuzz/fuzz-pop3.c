@@ -1,5 +1,5 @@
-/* A server's bytes through scanner and parsers: no crash, and the same whether they come whole or in
- * small pieces. */
+/* A server's bytes through scanner and parsers: no crash, and the same whether they come whole or
+ * in small pieces. */
 #include "../pop3-describe.h"
 
 #include <stdint.h>

@@ -46,8 +46,8 @@ static void test_line(void)
 {
     const ProgressAmounts amounts = {1234, 5678, 12300000, 45600000, TRUE};
     g_autofree char *wide = progress_line(&amounts, 3400000, 79);
-    g_assert_cmpstr(wide, ==,
-                    " 26% [###-----------] 1234/5678 messages  12.3 MB/45.6 MB  3.4 MB/s  0:09 left");
+    g_assert_cmpstr(
+        wide, ==, " 26% [###-----------] 1234/5678 messages  12.3 MB/45.6 MB  3.4 MB/s  0:09 left");
     g_autofree char *narrow = progress_line(&amounts, 3400000, 60);
     g_assert_cmpstr(narrow, ==, "1234/5678 messages  12.3 MB/45.6 MB  3.4 MB/s  0:09 left");
     const ProgressAmounts open = {10, 20, 100, 200, FALSE};
