@@ -4,6 +4,7 @@
 #include "imap-session-private.h"
 #include "imap-watch.h"
 
+#include <gio/gio.h>
 #include <string.h>
 
 #define IDLING TRANSCRIPT_LOGIN("IDLE")
@@ -95,6 +96,38 @@ static void makes_way_in_the_same_mailbox(void)
     work_succeeds(work, "");
     g_assert_true(remote_watched(client.remote, "A"));
     wait_changes(&client, 2); /* its beginning, and what is told at the end */
+    client_end(&client);
+}
+
+/* The server answers a SELECT only when somebody else has connected, as this does. */
+static void connect_as_another(Client *client)
+{
+    g_autoptr(GSocketClient) socket = g_socket_client_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GSocketConnection) connection = g_socket_client_connect_to_host(
+        socket, "127.0.0.1", transcript_port(client->transcript), NULL, &error);
+    g_assert_no_error(error);
+}
+
+/* A job that comes while its mailbox is being selected in order to be watched. */
+static void job_during_select(void)
+{
+    Client client = {.scripts = {IDLING "< m2 SELECT A\n@ 2\n" SELECTED
+                                        "> m2 OK\n< m3 NOOP\n> m3 OK\n"
+                                        "< m4 UID STORE 1:2 *\n> m4 OK\n" IDLE("m5"),
+                                 ".\n"}};
+    client_start(&client);
+    watch(&client, "A", NULL);
+    while (!client.online)
+        transcript_settle();
+    for (guint i = 0; i < 8; i++)
+        transcript_settle();
+    g_autoptr(Work) work = client_change(&client, STORE);
+    for (guint i = 0; i < 4; i++)
+        transcript_settle();
+    connect_as_another(&client);
+    work_succeeds(work, "");
+    wait_watched(&client, "A");
     client_end(&client);
 }
 
@@ -282,6 +315,7 @@ int main(int argc, char **argv)
     g_test_add_func("/watch/tells", tells);
     g_test_add_func("/watch/job", makes_way);
     g_test_add_func("/watch/job/same-mailbox", makes_way_in_the_same_mailbox);
+    g_test_add_func("/watch/job/during-select", job_during_select);
     g_test_add_func("/watch/continuation/late", late_continuation);
     g_test_add_func("/watch/continuation/never", no_continuation);
     g_test_add_func("/watch/refused", idle_refused);
