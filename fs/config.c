@@ -405,7 +405,7 @@ const char *config_help(void)
            "       mailfs status|sync|events MOUNTPOINT   its state | wait | what changes\n"
            "       mailfs flag +flagged -seen +todo FILE... | fetch PATH...\n"
            "Mounts a mailbox as a directory. Unmount: fusermount3 -u MOUNTPOINT\n"
-           "URL: imaps://[USER@]HOST[:PORT] (TLS), or imap://... (STARTTLS)\n"
+           "URL: imaps:// or pop3s://[USER@]HOST[:PORT] (TLS); imap://, pop3:// (STARTTLS)\n"
            "ACCOUNT: [account NAME] in ~/.config/mailfs/config\n"
            "\n"
            "  -f, -d, -v           stay in the foreground; and log all; log more\n"
@@ -420,7 +420,7 @@ const char *config_help(void)
            "     seen-by='cat less ...'   the viewers\n"
            "     delete=trash|expunge|mark|refuse   what rm does\n"
            "     names=full|uid    20260611-0638_Alice_Report.1234.eml, or 1234.eml\n"
-           "     ro  xattr  sync  allow_other\n"
+           "     ro  xattr  sync  allow_other  POP3: leave=always|never|DAYS fetch=read|all\n"
            "Passwords: --password-fd, password-command, a systemd credential, ~/.netrc,\n"
            "or a prompt. See mailfs(1).\n";
 }
