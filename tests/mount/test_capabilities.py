@@ -37,7 +37,8 @@ def test_a_days_work(world):
 
 def what_others_do_shows(world, mail):
     with world.account.server.client(world.account.user) as client:
-        uid = client.append(crashing.raw("Later"))
+        # Of another time, so that its flags change at a later second than it came.
+        uid = client.append(crashing.raw("Later"), date=1_700_000_000)
         wait_until(lambda: (mail.path / f"INBOX/{uid}.eml").exists(), what="the new message")
         assert (mail.path / f"INBOX/{uid}.eml").read_bytes() == crashing.raw("Later")
         before = os.stat(mail.message(uid)).st_ctime
