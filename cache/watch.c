@@ -12,9 +12,8 @@
 #define GAP (SECOND / 10)
 #define GAP_CAP 5          /* times */
 #define CALM (10 * SECOND) /* without a hint; then it begins with the shortest gap again */
-/* Even a folder of which all news are told is looked at after so long when it is listed: servers and
- * lines lose news, and it costs a round trip. */
-#define TRUSTED_FOR (20 * SECOND)
+/* Even a folder of which all news are told is looked at after so long. */
+#define TRUSTED_FOR (5 * 60 * SECOND)
 /* How often folders are looked at of which no news are told. */
 #define POLL_DEFAULT 10 /* seconds */
 #define POLL_CAP 60

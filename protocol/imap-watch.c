@@ -5,6 +5,12 @@
 #define SECOND G_USEC_PER_SEC
 /* A connection that just did a job may get the next one at once: only then it watches. */
 #define QUIET (SECOND / 5)
+/* Where jobs follow each other without a pause: so long after the last IDLE it watches all the
+ * same, between two of them. */
+#define PATIENCE SECOND
+/* For so long after an IDLE its mailbox still counts as watched: the next one tells what happened
+ * meanwhile. */
+#define GRACE (2 * SECOND)
 /* An IDLE that ends by itself sooner than this is none. */
 #define SHORTEST (2 * SECOND)
 /* So long nothing is asked again of a server that would not do it. */
@@ -91,7 +97,8 @@ static void idle_begun(ImapSession *session, const char *text, gpointer data)
 static void idle_done(ImapSession *session, const ImapReply *reply, gpointer data)
 {
     Connection *connection = data;
-    gint64 lasted = g_get_monotonic_time() - connection->watch_since;
+    connection->watch_left = g_get_monotonic_time();
+    gint64 lasted = connection->watch_left - connection->watch_since;
     if (reply->condition != IMAP_OK || (!connection->watch_ending && lasted < SHORTEST)) {
         g_autofree char *text = mail_escape(reply->text, -1, 200);
         g_clear_pointer(&connection->watch, g_free);
@@ -206,6 +213,8 @@ static void attend(Connection *connection)
     static const ImapCommandFuncs select_funcs = {.done = select_done};
     ImapSession *session = connection->session;
     gint64 when = imap_session_idle_since(session) + QUIET;
+    if (connection->watch_left)
+        when = MIN(when, connection->watch_left + PATIENCE);
     if (g_get_monotonic_time() < when)
         turn_later(connection->pool, when);
     else if (selected_is(connection, connection->watch))
@@ -235,6 +244,7 @@ static void attend_to(Pool *pool, const char *mailbox)
         }
         connection->watch = g_strdup(mailbox);
         connection->watch_told = FALSE;
+        connection->watch_left = 0;
     }
     if (imap_session_idle_lasts(connection->session))
         renew(connection);
@@ -340,7 +350,9 @@ gboolean watch_has(Pool *pool, const char *mailbox)
 {
     Connection *connection = watcher_of(pool, mailbox);
     return connection && connection->watch_told && selected_is(connection, mailbox) &&
-           imap_session_is_ready(connection->session);
+           imap_session_is_ready(connection->session) &&
+           (imap_session_in_idle(connection->session) ||
+            g_get_monotonic_time() < connection->watch_left + GRACE);
 }
 
 void watch_describe(Pool *pool, GString *out)

@@ -18,7 +18,7 @@ extern gint64 watch_renew_after;
 
 /* What to watch, the most wanted first; NULL-terminated, copied. */
 void watch_want(Pool *pool, const char *const *mailboxes);
-/* Whether what happens there is told by itself. */
+/* Whether what happens there is told by itself: not while jobs keep its connection from IDLE. */
 gboolean watch_has(Pool *pool, const char *mailbox);
 /* `watching: NAME (idle)`, or (poll) for one that is wanted and has no connection. */
 void watch_describe(Pool *pool, GString *out);

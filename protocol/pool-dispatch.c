@@ -199,7 +199,8 @@ static gboolean connection_free_for(Connection *connection, const RemoteJob *job
 }
 
 /* The best place for a job now, or NULL: an idle connection with its mailbox, any idle one, then
- * (unless another may be opened) a busy one with its mailbox. */
+ * (unless another may be opened) a busy one with its mailbox. One that is about to watch again is
+ * left to that by jobs that are not about its mailbox. */
 static Connection *place_for(Pool *pool, RemoteJob *job, gboolean may_grow)
 {
     Connection *idle = NULL, *busy = NULL;
@@ -209,9 +210,9 @@ static Connection *place_for(Pool *pool, RemoteJob *job, gboolean may_grow)
             continue;
         gboolean same = has_mailbox(connection, job->mailbox);
         if (connection->jobs.length == 0) {
-            if (same)
+            if (same && (job->mailbox || !connection->watch))
                 return connection;
-            if (!idle || idle->watch) /* rather one that need not go back to another mailbox */
+            if (!idle || idle->watch)
                 idle = connection;
         } else if (same && connection->jobs.length < MAX_DEPTH &&
                    (!busy || connection->jobs.length < busy->jobs.length)) {

@@ -17,6 +17,7 @@ typedef struct {
     gboolean watch_told;   /* since it began with that, news are told as they come */
     gboolean watch_ending; /* the IDLE ends because it is to */
     gint64 watch_since;    /* when the IDLE began; 0: it has not */
+    gint64 watch_left;     /* when the last one for this mailbox ended; 0: there was none */
 } Connection;
 
 struct Pool {

@@ -44,7 +44,7 @@ class Reader:
             pass
         return self.lines
 
-    def expect(self, *lines, folder="INBOX", timeout=100):
+    def expect(self, *lines, folder="INBOX", timeout=60):
         """These come, in any order, while somebody lists the folder, and no others."""
         def come():
             os.listdir(self.mail.path / folder)

@@ -27,6 +27,15 @@ static void wait_watched(Client *client, const char *mailbox)
     }
 }
 
+static void wait_unwatched(Client *client, const char *mailbox)
+{
+    gint64 limit = g_get_monotonic_time() + 15 * G_USEC_PER_SEC;
+    while (remote_watched(client->remote, mailbox)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, limit);
+        transcript_settle();
+    }
+}
+
 static void wait_changes(Client *client, guint count)
 {
     gint64 limit = g_get_monotonic_time() + 15 * G_USEC_PER_SEC;
@@ -128,6 +137,26 @@ static void job_during_select(void)
     connect_as_another(&client);
     work_succeeds(work, "");
     wait_watched(&client, "A");
+    client_end(&client);
+}
+
+/* A job that keeps the connection: nothing is told meanwhile, and nobody is to trust that it is. */
+static void long_job(void)
+{
+    Client client = {.scripts = {IDLING SELECT("m2", "A") IDLE("m3") "< DONE\n> m3 OK\n"
+                                                                     "< m4 UID FETCH 1 *\n"
+                                                                     "@ 2\n> m4 OK\n" IDLE("m5")
+                                                                         TOLD,
+                                 ".\n"}};
+    client_start(&client);
+    watch(&client, "A", NULL);
+    wait_watched(&client, "A");
+    g_autoptr(Work) work = client_fetch(&client, "A", 1, 1);
+    wait_unwatched(&client, "A");
+    connect_as_another(&client);
+    work_succeeds(work, "");
+    wait_watched(&client, "A");
+    wait_changes(&client, 2);
     client_end(&client);
 }
 
@@ -309,6 +338,30 @@ static void two_are_watched(void)
     client_end(&client);
 }
 
+/* A job that needs no mailbox leaves the one alone that is about to watch again. */
+static void jobs_spare_who_watches(void)
+{
+    Client client = {.config.connections = 2,
+                     .scripts = {IDLING SELECT("m2", "A") IDLE("m3") "< DONE\n> m3 OK\n"
+                                                                     "< m4 UID FETCH 1 *\n"
+                                                                     "@ 3\n> m4 OK\n" IDLE("m5")
+                                                                         TOLD,
+                                 IDLING "< m2 LIST*\n> m2 OK\n", ".\n"}};
+    client_start(&client);
+    watch(&client, "A", NULL);
+    wait_watched(&client, "A");
+    g_autoptr(Work) fetch = client_fetch(&client, "A", 1, 1);
+    wait_connections(&client, 2);
+    for (guint i = 0; i < 4; i++)
+        transcript_settle(); /* it logs in */
+    connect_as_another(&client);
+    work_succeeds(fetch, "");
+    g_autoptr(Work) list = client_list(&client, FALSE);
+    work_succeeds(list, "INBOX ");
+    wait_changes(&client, 2); /* its beginning, and what is told at the end */
+    client_end(&client);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -316,6 +369,7 @@ int main(int argc, char **argv)
     g_test_add_func("/watch/job", makes_way);
     g_test_add_func("/watch/job/same-mailbox", makes_way_in_the_same_mailbox);
     g_test_add_func("/watch/job/during-select", job_during_select);
+    g_test_add_func("/watch/job/long", long_job);
     g_test_add_func("/watch/continuation/late", late_continuation);
     g_test_add_func("/watch/continuation/never", no_continuation);
     g_test_add_func("/watch/refused", idle_refused);
@@ -327,5 +381,6 @@ int main(int argc, char **argv)
     g_test_add_func("/watch/lost/each-time", lost_each_time);
     g_test_add_func("/watch/places/one", one_is_left_for_jobs);
     g_test_add_func("/watch/places/two", two_are_watched);
+    g_test_add_func("/watch/places/spared", jobs_spare_who_watches);
     return g_test_run();
 }
