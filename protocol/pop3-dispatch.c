@@ -3,9 +3,10 @@
 #include "pop3-private.h"
 
 #define MAX_ATTEMPTS 3
-/* Commands on their way, beyond which the next job waits: what is wanted now must not queue up
- * behind all that is read ahead. */
-#define MAX_PENDING 256
+/* Commands on their way, and bytes of messages, beyond which the next job waits: what is wanted now
+ * must not queue up behind all that is read ahead. */
+#define MAX_PENDING 1024
+#define MAX_COMING (4 * 1024 * 1024)
 /* Removals are made true so soon after the last one, in milliseconds, and so soon after the first
  * one however busy the session is, in microseconds. */
 #define COMMIT_PAUSE 200
@@ -148,7 +149,7 @@ static gboolean is_fresh_for(const Pop3Remote *remote, const Pop3Job *job)
 
 static gboolean may_run(const Pop3Remote *remote, const Pop3Job *job)
 {
-    if (pop3_session_pending(remote->session) >= MAX_PENDING)
+    if (pop3_session_pending(remote->session) >= MAX_PENDING || remote->coming >= MAX_COMING)
         return FALSE;
     return !job->klass->fresh || is_fresh_for(remote, job);
 }

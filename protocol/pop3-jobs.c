@@ -172,11 +172,16 @@ Pop3Job *pop3_sync_new(const RemoteSync *known, const RemoteSyncFuncs *funcs, gp
 /* ---- fetch ---- */
 
 typedef struct {
+    MailUid uid;
+    guint64 size;
+} Asked;
+
+typedef struct {
     Pop3Job job;
     const RemoteFetchFuncs *funcs;
     gpointer data;
     GArray *left;  /* uids not delivered yet */
-    GArray *asked; /* of MailUid: whose RETR is on its way, in order */
+    GArray *asked; /* of Asked: whose RETR is on its way, in order */
     guint answered;
     gboolean wanted; /* the body that is being received */
 } FetchJob;
@@ -184,7 +189,7 @@ typedef struct {
 static gboolean fetch_begin(Pop3Session *session, gpointer data)
 {
     FetchJob *fetch = data;
-    MailUid uid = g_array_index(fetch->asked, MailUid, fetch->answered);
+    MailUid uid = g_array_index(fetch->asked, Asked, fetch->answered).uid;
     fetch->wanted =
         !fetch->job.cancelled && fetch->funcs->begin(uid, REMOTE_SIZE_UNKNOWN, fetch->data);
     return fetch->wanted;
@@ -200,7 +205,9 @@ static void fetch_bytes(Pop3Session *session, const guint8 *bytes, gsize size, g
 static void fetch_answered(Pop3Session *session, const Pop3Reply *reply, gpointer data)
 {
     FetchJob *fetch = data;
-    MailUid uid = g_array_index(fetch->asked, MailUid, fetch->answered++);
+    const Asked *asked = &g_array_index(fetch->asked, Asked, fetch->answered++);
+    MailUid uid = asked->uid;
+    fetch->job.remote->coming -= asked->size;
     note_reply(&fetch->job, reply, "RETR");
     if (reply->status == POP3_OK) {
         mail_uid_set_remove(fetch->left, uid);
@@ -219,7 +226,9 @@ static void fetch_one(FetchJob *fetch, Pop3Session *session, MailUid uid)
     if (!message || message->deleted)
         return;
     g_autofree char *command = g_strdup_printf("RETR %" G_GUINT32_FORMAT, message->number);
-    g_array_append_val(fetch->asked, uid);
+    Asked asked = {uid, message->size};
+    g_array_append_val(fetch->asked, asked);
+    fetch->job.remote->coming += asked.size;
     pop3_job_send(&fetch->job, session, command, POP3_MESSAGE, &funcs);
 }
 
@@ -283,7 +292,7 @@ Pop3Job *pop3_fetch_new(const RemoteFetch *what, const RemoteFetchFuncs *funcs, 
     fetch->funcs = funcs;
     fetch->data = data;
     fetch->left = mail_uid_set_copy(what->uids);
-    fetch->asked = g_array_new(FALSE, FALSE, sizeof(MailUid));
+    fetch->asked = g_array_new(FALSE, FALSE, sizeof(Asked));
     if (what->uidvalidity && what->uidvalidity != POP3_UIDVALIDITY)
         pop3_job_fail(&fetch->job, stale_error());
     if (what->window)

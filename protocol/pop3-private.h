@@ -75,6 +75,7 @@ struct Pop3Remote {
     gint64 last_login, last_use, last_failure;
     guint retry_timer, idle_timer, dispatch_source;
 
+    guint64 coming;    /* bytes of the messages whose RETR is not answered yet, as LIST gave them */
     GQueue queue;      /* of Pop3Job: waiting */
     GQueue running;    /* in this session */
     GQueue committing; /* all of it was answered; QUIT makes it true */

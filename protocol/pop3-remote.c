@@ -71,6 +71,7 @@ void pop3_remote_close(Pop3Remote *remote)
     g_ptr_array_set_size(remote->retired, 0);
     remote->ready = remote->used = remote->quitting = FALSE;
     remote->deleted_since = 0;
+    remote->coming = 0;
 }
 
 /* ---- losing it ---- */

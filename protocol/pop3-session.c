@@ -9,7 +9,7 @@
 /* A login that takes longer than this gets nowhere, however talkative the server is. */
 #define LOGIN_DEADLINE (60 * G_USEC_PER_SEC)
 /* Commands on their way at a time: what they bring must not pile up on either side. */
-#define MAX_PIPELINED 256
+#define MAX_PIPELINED 1024
 
 gboolean pop3_session_debug;
 
