@@ -14,6 +14,7 @@ struct BodyPart {
     guint32 folder;
     guint64 serial;
     guint64 frontier;
+    gboolean torn; /* a failed append may have written behind the frontier */
     int fd;
 };
 
@@ -96,8 +97,10 @@ gboolean body_part_append(BodyPart *part, const guint8 *bytes, gsize size, GErro
         errno = code;
         written = room && write_all(part, bytes, size);
     }
-    if (!written)
+    if (!written) {
+        part->torn = TRUE;
         return bodies_fail_errno("a message's body", error);
+    }
     part->frontier += size;
     return TRUE;
 }
@@ -120,8 +123,8 @@ static gboolean move_into_place(BodyPart *part, MailUid uid)
     bodies_name(to, uid);
     int directory = bodies_folder_fd(part->bodies, part->folder, FALSE);
     fault_point("body-rename");
-    gboolean moved = ftruncate(part->fd, (off_t)part->frontier) == 0 && directory >= 0 &&
-                     renameat(directory, from, directory, to) == 0;
+    gboolean whole = !part->torn || ftruncate(part->fd, (off_t)part->frontier) == 0;
+    gboolean moved = whole && directory >= 0 && renameat(directory, from, directory, to) == 0;
     fault_point("body-renamed");
     return moved;
 }

@@ -67,19 +67,26 @@ static void flush_free(Flush *flush)
     g_free(flush);
 }
 
+static gboolean fsync_at(int directory, const char *name)
+{
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return FALSE;
+    gboolean done = fsync(fd) == 0;
+    close(fd);
+    return done;
+}
+
 static void flush_body(int directory, FlushBody *body, gboolean flushed)
 {
     char name[16];
     struct stat status;
     g_snprintf(name, sizeof(name), "%" G_GUINT32_FORMAT, body->uid);
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return;
-    body->safe = (flushed || fsync(fd) == 0) && fstat(fd, &status) == 0 &&
+    body->safe = (flushed || fsync_at(directory, name)) &&
+                 fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
                  S_ISREG(status.st_mode) && (guint64)status.st_size == body->length;
     if (body->safe)
         body->written = status.st_mtime;
-    close(fd);
 }
 
 static gboolean flush_over(gpointer data);

@@ -1,10 +1,11 @@
 #include "process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BIT(signal) (G_GUINT64_CONSTANT(1) << ((signal)-1))
 
@@ -12,12 +13,12 @@ static gboolean read_proc(pid_t pid, const char *file, char *text, gsize size)
 {
     char path[64];
     g_snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-    FILE *stream = fopen(path, "re");
-    if (!stream)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return FALSE;
-    gsize length = fread(text, 1, size - 1, stream);
-    fclose(stream);
-    text[length] = '\0';
+    ssize_t length = read(fd, text, size - 1); /* such files come in one piece */
+    close(fd);
+    text[MAX(length, 0)] = '\0';
     return length > 0;
 }
 
@@ -36,10 +37,27 @@ pid_t process_of_thread(pid_t tid)
     return (pid_t)status_value(status, "\nTgid:", 10);
 }
 
+/* "Name:\tNAME\n" begins the file, with what is odd in it escaped. */
+static gboolean plain_name(const char *status, char name[16])
+{
+    const char *first = status + strlen("Name:\t");
+    gsize length = strcspn(first, "\\\n");
+    if (!g_str_has_prefix(status, "Name:\t") || first[length] != '\n' || length > 15)
+        return FALSE;
+    memcpy(name, first, length);
+    name[length] = '\0';
+    return TRUE;
+}
+
 gboolean process_name(pid_t tid, char name[16])
 {
+    char status[4096];
+    if (tid <= 0 || !read_proc(tid, "status", status, sizeof(status)))
+        return FALSE;
     /* The kernel names the thread that asks; people know the program by its first one. */
-    pid_t program = process_of_thread(tid);
+    pid_t program = (pid_t)status_value(status, "\nTgid:", 10);
+    if (program == tid && plain_name(status, name))
+        return TRUE;
     if (program <= 0 || !read_proc(program, "comm", name, 16))
         return FALSE;
     g_strchomp(name);
