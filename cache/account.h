@@ -144,8 +144,10 @@ AccountReply account_remove_folder(Account *account, Folder *folder, Waiter *wai
 /* With all below it. Replaces nothing: MAIL_ERROR_EXISTS, or _NOT_EMPTY. */
 AccountReply account_rename_folder(Account *account, Folder *folder, Folder *parent,
                                    const char *label, Waiter *waiter, GError **error);
-/* The server's quota in bytes, as far as it is known now; never waits. FALSE: there is none. */
-gboolean account_space(Account *account, guint64 *used, guint64 *limit);
+/* The server's quota in bytes, as far as it is known now; never waits. *limit is 0 where there is
+ * none: *used is then 0, too, or for a maildrop (RFC 1939 knows no quota) the size of what it
+ * holds. */
+void account_space(Account *account, guint64 *used, guint64 *limit);
 
 /* ---- messages ---- */
 

@@ -23,10 +23,21 @@ void space_refresh(Account *account)
     account->quota_job = remote_quota(account->remote, "INBOX", quota_told, account);
 }
 
-gboolean account_space(Account *account, guint64 *used, guint64 *limit)
+static guint64 bytes_in(Folder *folder)
+{
+    Mailbox *mailbox = folder_mailbox(folder);
+    guint64 bytes = 0;
+    for (guint i = 0; i < mailbox_count(mailbox); i++)
+        if (message_visible(folder, mailbox_at(mailbox, i)))
+            bytes += mailbox_at(mailbox, i)->size;
+    return bytes;
+}
+
+void account_space(Account *account, guint64 *used, guint64 *limit)
 {
     space_refresh(account);
-    *used = account->quota_used;
     *limit = account->quota_limit;
-    return *limit > 0;
+    *used = account->config.flat ? bytes_in(account_root(account))
+            : *limit > 0         ? account->quota_used
+                                 : 0;
 }

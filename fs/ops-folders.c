@@ -181,18 +181,16 @@ void op_statfs(fuse_req_t req, fuse_ino_t inode)
 {
     Fs *fs = fuse_req_userdata(req);
     guint64 used, limit;
+    account_space(fs->account, &used, &limit);
+    guint64 total = limit ? limit : AMPLE * BLOCK;
     struct statvfs stat = {.f_bsize = BLOCK,
                            .f_frsize = BLOCK,
-                           .f_blocks = AMPLE,
-                           .f_bfree = AMPLE,
+                           .f_blocks = total / BLOCK,
+                           .f_bfree = (total - MIN(used, total)) / BLOCK,
                            .f_files = G_MAXUINT32,
                            .f_ffree = G_MAXUINT32,
                            .f_namemax = 255};
     fs->counts[COUNT_STATFS]++;
-    if (account_space(fs->account, &used, &limit)) {
-        stat.f_blocks = limit / BLOCK;
-        stat.f_bfree = (limit - MIN(used, limit)) / BLOCK;
-    }
     stat.f_bavail = stat.f_bfree;
     reply_statfs(req, &stat);
 }

@@ -228,6 +228,36 @@ def test_new_mail_while_programs_read(maildrop, inbox):
     wait_until(lambda: any(".201." in name for name in os.listdir(mail.path)))
 
 
+def test_df(maildrop, inbox):
+    """What the maildrop holds is what is used."""
+    maildrop.deliver(*(message(number, "x" * 70000 + "\r\n") for number in range(5)))
+    mail = inbox()
+    size = sum(entry.stat().st_size for entry in mail.path.iterdir())
+    space = os.statvfs(mail.path)
+    used = (space.f_blocks - space.f_bfree) * space.f_frsize
+    assert size > 350000 and 0 <= used - size < space.f_frsize
+
+
+def test_a_damaged_index(maildrop, inbox, home):
+    """No message is lost with it, not even one that is nowhere else."""
+    maildrop.deliver(*map(message, range(8)))
+    mail = inbox(leave="never", fetch="all", refresh=0)
+    wait_until(lambda: maildrop.count() == 0, what="the removal from the server")
+    names = sorted(os.listdir(mail.path))
+    expected = contents(mail)
+    mail.stop()
+    index, = home.data.glob("mailfs/*/index.sqlite")
+    index.write_bytes(b"this is no database" * 1000)
+    for path in home.data.glob("mailfs/*/index.sqlite-*"):
+        path.unlink()
+    mail = inbox(leave="never", refresh=0)
+    assert contents(mail) == expected
+    assert {name.split(".")[-2] for name in os.listdir(mail.path)} == \
+        {name.split(".")[-2] for name in names}
+    maildrop.deliver(message(77))
+    wait_until(lambda: len(os.listdir(mail.path)) == 9, timeout=60, what="new mail")
+
+
 @pytest.mark.parametrize("call, code", [
     (lambda mail, name: os.mkdir(mail / "folder"), errno.EPERM),
     (lambda mail, name: os.rename(mail / name, mail / "other.eml"), errno.EPERM),
@@ -273,6 +303,18 @@ def test_fetch_flag_and_events(maildrop, inbox, home):
     finally:
         reader.kill()
         reader.wait()
+
+
+@pytest.mark.parametrize("scheme", ["pop3s", "pop3"])
+def test_encrypted(account, mount, home, scheme):
+    """With TLS from the first byte, and by STLS."""
+    account.client.append(message(1))
+    mail = mount(account, account.url(scheme), poll=0)
+    assert contents(mail) == digests([message(1)])
+    assert "TLSv1.3" in home.run("status", mail.path).stdout
+    mail.stop()
+    wrong = home.run("--check", account.url(scheme), password=account.server.password)
+    assert wrong.returncode == 1 and "certificate" in wrong.stderr
 
 
 def test_check(maildrop, home):
