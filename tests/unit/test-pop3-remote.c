@@ -21,6 +21,7 @@ typedef struct {
     GPtrArray *names;    /* of char*: the uid of names[i] is i + 1 */
     gboolean disk_fails; /* names cannot be kept */
     GHashTable *known;   /* uids that the next sync finds known */
+    guint renewals;      /* how often another token was asked for */
     gint online, offline;
     GError *error;
 } Client;
@@ -67,15 +68,30 @@ static gboolean on_identify(const char *const *names, guint count, MailUid *uids
     return TRUE;
 }
 
+static gboolean answer_renewal(gpointer data)
+{
+    Client *client = data;
+    remote_set_secret(client->remote, transcript_secret());
+    return G_SOURCE_REMOVE;
+}
+
+static void on_renew(gpointer data)
+{
+    Client *client = data;
+    client->renewals++;
+    g_idle_add(answer_renewal, client);
+}
+
 static void client_start(Client *client)
 {
     static const RemoteFuncs funcs = {
-        .state = on_state, .changed = on_changed, .identify = on_identify};
+        .state = on_state, .changed = on_changed, .identify = on_identify, .renew = on_renew};
     client->transcript = transcript_new(client->scripts);
     RemoteConfig config = transcript_config(client->transcript);
     config.service = "pop";
     config.auth = client->config.auth;
     config.idle = client->config.idle;
+    config.is_token = client->config.is_token;
     client->names = g_ptr_array_new_with_free_func(g_free);
     client->known = g_hash_table_new(NULL, NULL);
     client->remote = pop3_remote_new(&config, transcript_secret(), &funcs, client);
@@ -577,6 +593,34 @@ static void test_in_use(void)
     client_end(&client);
 }
 
+#define TOKEN_LOGIN(answer)                                                                        \
+    GREETING "< CAPA\n> +OK\n> SASL XOAUTH2\n> .\n< AUTH XOAUTH2\n> + \n< *\n> " answer "\n"
+
+/* A token that has expired is renewed once; the job waits for that. */
+static void test_token_renewed(void)
+{
+    Client client = {.config.is_token = TRUE,
+                     .scripts = {TOKEN_LOGIN("-ERR expired"), TOKEN_LOGIN("+OK") CAPA TWO_MESSAGES
+                                 "< RETR 1\n> +OK\n> one\n> .\n"}};
+    client_start(&client);
+    g_autoptr(Work) fetch = client_fetch(&client, 1, 1, FALSE);
+    work_succeeds(fetch, "[1 one\r\n 1]");
+    g_assert_cmpuint(client.renewals, ==, 1);
+    g_assert_false(client.offline);
+    client_end(&client);
+}
+
+static void test_token_refused_twice(void)
+{
+    Client client = {.config.is_token = TRUE,
+                     .scripts = {TOKEN_LOGIN("-ERR expired"), TOKEN_LOGIN("-ERR that one, too")}};
+    client_start(&client);
+    g_autoptr(Work) fetch = client_fetch(&client, 1, 1, FALSE);
+    work_fails(fetch, MAIL_ERROR_AUTH);
+    g_assert_cmpuint(client.renewals, ==, 1);
+    client_end(&client);
+}
+
 static void test_login_delay(void)
 {
     Client client = {.scripts = {GREETING "< CAPA\n> +OK\n> LOGIN-DELAY 900\n> .\n" USER_PASS
@@ -668,6 +712,8 @@ int main(int argc, char **argv)
     g_test_add_func("/pop3-remote/remove/later", test_remove_later);
     g_test_add_func("/pop3-remote/unsupported", test_unsupported);
     g_test_add_func("/pop3-remote/session/in-use", test_in_use);
+    g_test_add_func("/pop3-remote/session/token", test_token_renewed);
+    g_test_add_func("/pop3-remote/session/token/refused-twice", test_token_refused_twice);
     g_test_add_func("/pop3-remote/session/login-delay", test_login_delay);
     g_test_add_func("/pop3-remote/session/idle", test_idle);
     g_test_add_func("/pop3-remote/session/cancel", test_cancel);
