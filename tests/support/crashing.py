@@ -408,7 +408,13 @@ class Crashes:
         log = self.server.log.read_text(errors="replace")
         began = re.findall(rf"Login: user=<{user}>,.* mpid=(\d+)", log)
         ended = re.findall(rf"imap\({user}\)<(\d+)>.*(?:Disconnected|killed with signal)", log)
-        return set(began) - set(ended)
+        return {pid for pid in set(began) - set(ended) if not self._waits(user, pid)}
+
+    def _waits(self, user, pid):
+        """Whether a session was told nothing after IDLE. Dovecot's may miss that its client is gone
+        when it has just written news to it, and wait on; but it has nothing left to do."""
+        told = sorted((self.server.home(user) / "rawlog").glob(f"*.{pid}.*.in"))
+        return bool(told) and told[-1].read_bytes().rstrip().endswith(b" IDLE")
 
     # ---- what a failure says ----
 
