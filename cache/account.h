@@ -246,6 +246,10 @@ void account_arrival_forgotten(Account *account, guint32 id);
 /* Completes it. READY once the server has it; FAILED with what it said, or MAIL_ERROR_INVALID. */
 AccountReply account_arrival_sync(Account *account, Arrival *arrival, Waiter *waiter,
                                   GError **error);
+/* READY once arrival_message() says which message it is, or it is over; FAILED: it will not be one,
+ * or (MAIL_ERROR_IN_USE) it is not complete. */
+AccountReply account_arrival_await(Account *account, Arrival *arrival, Waiter *waiter,
+                                   GError **error);
 /* One that the server may have already is expunged there: it never goes to the Trash, unless it was
  * moved here. */
 gboolean account_remove_arrival(Account *account, Arrival *arrival, GError **error);

@@ -272,6 +272,17 @@ void arrivals_give_up_open(Account *account)
     }
 }
 
+/* It is sent, or listed, as soon as can be. */
+static AccountReply await(Account *account, Arrival *arrival, Waiter *waiter)
+{
+    arrival->hurry = TRUE;
+    arrivals_kick(account);
+    if (remote_state(account->remote) != REMOTE_ONLINE)
+        remote_wake(account->remote);
+    wait_list_add(&arrival->waiters, waiter);
+    return ACCOUNT_WAIT;
+}
+
 AccountReply account_arrival_sync(Account *account, Arrival *arrival, Waiter *waiter,
                                   GError **error)
 {
@@ -286,12 +297,25 @@ AccountReply account_arrival_sync(Account *account, Arrival *arrival, Waiter *wa
     arrival->hurry = TRUE;
     if (arrival->state == ARRIVAL_OPEN)
         arrival_close(arrival);
-    else
-        arrivals_kick(account);
-    if (remote_state(account->remote) != REMOTE_ONLINE)
-        remote_wake(account->remote);
-    wait_list_add(&arrival->waiters, waiter);
-    return ACCOUNT_WAIT;
+    return await(account, arrival, waiter);
+}
+
+AccountReply account_arrival_await(Account *account, Arrival *arrival, Waiter *waiter,
+                                   GError **error)
+{
+    if (arrival->error) {
+        g_propagate_error(error, g_error_copy(arrival->error));
+        return ACCOUNT_FAILED;
+    }
+    if (arrival->over)
+        return ACCOUNT_READY;
+    if (arrival->state == ARRIVAL_OPEN) {
+        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_IN_USE,
+                            arrivals_is_local(arrival->name) ? "files of this name stay here"
+                                                             : "it is still being written");
+        return ACCOUNT_FAILED;
+    }
+    return await(account, arrival, waiter);
 }
 
 /* ---- reading ---- */

@@ -27,6 +27,18 @@ static AccountReply refresh(ControlClient *client, Folder *folder, const GError 
     return reply == ACCOUNT_READY ? no_such_file(error) : reply;
 }
 
+/* What was just put there, and is on its way to the server. */
+static AccountReply await_message(ControlClient *client, Arrival *arrival, const GError *woken_by,
+                                  GError **error)
+{
+    AccountReply reply = ACCOUNT_FAILED;
+    if (woken_by)
+        g_propagate_error(error, g_error_copy(woken_by));
+    else
+        reply = account_arrival_await(client->fs->account, arrival, &client->waiter, error);
+    return reply == ACCOUNT_READY ? no_such_file(error) : reply;
+}
+
 /* In *folder; what was put there is a message once the server has it. */
 static AccountReply find_message(ControlClient *client, const char *name, const GError *woken_by,
                                  Folder **folder, MailUid *uid, GError **error)
@@ -39,9 +51,7 @@ static AccountReply find_message(ControlClient *client, const char *name, const 
         *uid = file.uid;
         if (!file.arrival || arrival_message(file.arrival, folder, uid))
             return ACCOUNT_READY;
-        g_set_error_literal(error, MAIL_ERROR, MAIL_ERROR_IN_USE,
-                            "it is not on the server yet: try again after `mailfs sync`");
-        return ACCOUNT_FAILED;
+        return await_message(client, file.arrival, woken_by, error);
     }
     if (names_parse_uid(name, EML_SUFFIX) == 0 || folder_listed(*folder))
         return no_such_file(error);

@@ -59,6 +59,25 @@ def test_files_of_several_folders_and_mounts(account, mail, own_dovecot, mount):
     assert flags_after_sync(other, second) == {1: "\\Answered"}
 
 
+def test_what_was_just_put_there(account, mail):
+    """It is waited for, while it is on its way."""
+    mail.shell("mv INBOX/5.eml Work/Deep/")
+    assert flag(mail, "+flagged", mail / "Work/Deep/5.eml").returncode == 0
+    mail.shell("cp INBOX/2.eml Work/Deep/new.eml")
+    done = flag(mail, "+answered", mail / "Work/Deep/new.eml")
+    assert done.returncode == 0, done.stderr
+    mail.sync()
+    flags = account.client.flags("Work/Deep").values()
+    assert sorted(" ".join(sorted(one)) for one in flags) == [
+        "\\Answered", "\\Flagged", "\\Seen", "\\Seen", "\\Seen"]
+
+
+def test_what_stays_here(mail):
+    (mail / "INBOX/.draft").write_bytes(RAW)
+    done = flag(mail, "+flagged", mail / "INBOX/.draft")
+    assert done.returncode == 1 and "stay here" in done.stderr
+
+
 def test_names_relative_to_the_working_directory(account, mail):
     done = subprocess.run([mail.home.run("--version").args[0], "flag", "+draft", "1.eml", "--",
                            "2.eml"], cwd=mail / "INBOX", env=mail.home.environment(),
