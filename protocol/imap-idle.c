@@ -24,7 +24,7 @@ void imap_idle_begun(ImapSession *session, ImapPending *pending)
         return; /* some servers say it twice */
     pending->idle = IMAP_IDLE_LASTS;
     pending->funcs->challenge(session, "", pending->data);
-    if (session->error || session->freed || current(session) != pending)
+    if (session->core.error || session->core.freed || current(session) != pending)
         return;
     if (pending->idle == IMAP_IDLE_LASTS && (pending->end || session->unsent.length > 0))
         send_done(session, pending);
@@ -38,7 +38,7 @@ void imap_idle_make_way(ImapSession *session, ImapPending *pending)
 
 void imap_session_idle(ImapSession *session, const ImapCommandFuncs *funcs, gpointer data)
 {
-    if (session->error)
+    if (session->core.error)
         return;
     ImapCommand *command = imap_session_command(session, "IDLE");
     imap_session_enqueue(session, command, funcs, data)->idle = IMAP_IDLE_ASKED;
@@ -48,7 +48,7 @@ void imap_session_idle(ImapSession *session, const ImapCommandFuncs *funcs, gpoi
 void imap_session_idle_end(ImapSession *session)
 {
     ImapPending *pending = current(session);
-    if (!pending || session->error)
+    if (!pending || session->core.error)
         return;
     if (pending->idle == IMAP_IDLE_LASTS)
         send_done(session, pending);
@@ -64,7 +64,7 @@ gboolean imap_session_in_idle(ImapSession *session)
 gboolean imap_session_idle_lasts(ImapSession *session)
 {
     const ImapPending *pending = current(session);
-    return pending && pending->idle == IMAP_IDLE_LASTS && !session->error;
+    return pending && pending->idle == IMAP_IDLE_LASTS && !session->core.error;
 }
 
 /* ---- signs of life ---- */
@@ -76,8 +76,9 @@ static void probe_done(ImapSession *session, const ImapReply *reply, gpointer da
 void imap_session_probe(ImapSession *session)
 {
     static const ImapCommandFuncs funcs = {.done = probe_done};
-    gboolean asked = session->probed > 0 && stream_last_receive(session->stream) <= session->probed;
-    if (session->error || asked || session->login != IMAP_LOGIN_DONE)
+    gboolean asked =
+        session->probed > 0 && stream_last_receive(session->core.stream) <= session->probed;
+    if (session->core.error || asked || session->login != IMAP_LOGIN_DONE)
         return;
     session->probed = g_get_monotonic_time();
     if (current(session))

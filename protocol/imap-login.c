@@ -170,7 +170,7 @@ static void compress_done(ImapSession *session, const ImapReply *reply, gpointer
 {
     if (reply->condition == IMAP_OK) {
         session->compressed = session->layer_changed = TRUE;
-        stream_start_deflate(session->stream);
+        stream_start_deflate(session->core.stream);
     }
     enable_extensions(session); /* a NO only means that it stays as it is */
 }
@@ -317,7 +317,7 @@ static void send_login(ImapSession *session)
 static void authenticate(ImapSession *session)
 {
     const RemoteConfig *config = session->config;
-    Stream *stream = session->stream;
+    Stream *stream = session->core.stream;
     gboolean encrypted =
         stream_is_encrypted(stream) || stream_is_tunnel(stream) || stream_is_loopback(stream);
     session->login = IMAP_LOGIN_AUTHENTICATE;
@@ -361,7 +361,7 @@ static void starttls_done(ImapSession *session, const ImapReply *reply, gpointer
     forget_capabilities(session);
     session->login = IMAP_LOGIN_HANDSHAKE;
     session->layer_changed = TRUE;
-    stream_start_tls(session->stream);
+    stream_start_tls(session->core.stream);
 }
 
 static void start_tls(ImapSession *session)
@@ -385,7 +385,7 @@ void imap_login_ready(ImapSession *session)
 
 void imap_login_greeting(ImapSession *session, const ImapReply *reply)
 {
-    Stream *stream = session->stream;
+    Stream *stream = session->core.stream;
     if (reply->type != IMAP_REPLY_STATUS ||
         (reply->condition != IMAP_OK && reply->condition != IMAP_PREAUTH)) {
         g_autofree char *text = mail_escape(reply->text, -1, 200);

@@ -121,13 +121,14 @@ static void handle_untagged(ImapSession *session, const ImapReply *reply)
     gboolean hint = apply_untagged(session, reply);
     if (taker && offer(session, reply, taker))
         return;
-    for (GList *item = session->waiting.head; item && !session->error && !session->freed;) {
+    for (GList *item = session->waiting.head;
+         item && !session->core.error && !session->core.freed;) {
         ImapPending *pending = item->data;
         item = item->next;
         if (pending != taker && offer(session, reply, pending))
             return;
     }
-    if (!hint || session->error || session->freed || session->login != IMAP_LOGIN_DONE)
+    if (!hint || session->core.error || session->core.freed || session->login != IMAP_LOGIN_DONE)
         return;
     session->selected.hints++;
     session->funcs->changed(session, session->data);
@@ -189,7 +190,7 @@ static void handle_tagged(ImapSession *session, const ImapReply *reply)
     reply_point("replied", pending);
     if (!rest)
         imap_pending_free(pending);
-    if (session->freed || session->error)
+    if (session->core.freed || session->core.error)
         return;
     imap_send_flush(session);
     if (g_queue_is_empty(&session->waiting))
@@ -258,7 +259,7 @@ static void handle_literal(ImapSession *session, guint64 size)
             session->sink = session->taker = pending;
             return;
         }
-        if (session->error || session->freed)
+        if (session->core.error || session->core.freed)
             return;
     }
 }
@@ -267,8 +268,8 @@ gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer dat
 {
     ImapSession *session = data;
     gsize consumed = 0;
-    imap_session_enter(session);
-    while (!session->error && !session->freed) {
+    session_core_enter(&session->core);
+    while (!session->core.error && !session->core.freed) {
         ScanToken token;
         gsize used = 0;
         ScanEvent event =
@@ -292,8 +293,8 @@ gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer dat
         }
     }
     session->layer_changed = FALSE;
-    if (session->error || session->freed)
+    if (session->core.error || session->core.freed)
         consumed = size;
-    imap_session_leave(session);
+    session_core_leave(&session->core);
     return consumed;
 }

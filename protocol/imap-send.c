@@ -44,7 +44,7 @@ static gboolean go_on(gpointer data)
 {
     ImapSession *session = data;
     session->pump_source = 0;
-    imap_send_drained(session->stream, session);
+    imap_send_drained(session->core.stream, session);
     return G_SOURCE_REMOVE;
 }
 
@@ -66,7 +66,7 @@ static gboolean write_file(ImapSession *session, ImapPending *pending, int fd, g
     g_autofree char *piece = g_malloc(PIECE);
     pending->uploads = TRUE;
     for (gsize written = 0; pending->file_at < size;) {
-        if (stream_queued(session->stream) >= STREAM_QUEUE_LOW)
+        if (stream_queued(session->core.stream) >= STREAM_QUEUE_LOW)
             return FALSE;
         if (written >= TURN) {
             if (!session->pump_source)
@@ -79,7 +79,7 @@ static gboolean write_file(ImapSession *session, ImapPending *pending, int fd, g
             fail_file(session, pending, got < 0 ? errno : 0);
             return FALSE;
         }
-        stream_write(session->stream, piece, (gsize)got);
+        stream_write(session->core.stream, piece, (gsize)got);
         session->progress = g_get_monotonic_time();
         pending->file_at += (guint64)got;
         written += (gsize)got;
@@ -97,8 +97,8 @@ static gboolean write_command(ImapSession *session, ImapPending *pending)
         gsize name_size;
         const char *name = imap_command_chunk(pending->command, 0, &name_size);
         fault_point_of("send", name, name_size);
-        stream_write(session->stream, pending->tag, strlen(pending->tag));
-        stream_write(session->stream, " ", 1);
+        stream_write(session->core.stream, pending->tag, strlen(pending->tag));
+        stream_write(session->core.stream, " ", 1);
     }
     while (!is_out(pending)) {
         gsize size;
@@ -110,11 +110,11 @@ static gboolean write_command(ImapSession *session, ImapPending *pending)
         if (fd >= 0 && !write_file(session, pending, fd, file_size))
             return FALSE;
         if (size > 0)
-            stream_write(session->stream, bytes, size);
+            stream_write(session->core.stream, bytes, size);
         pending->granted = FALSE;
         pending->next_chunk++;
     }
-    stream_write(session->stream, "\r\n", 2);
+    stream_write(session->core.stream, "\r\n", 2);
     if (pending->uploads && session->funcs->uploaded)
         session->funcs->uploaded(session, session->data);
     return pending->funcs->challenge == NULL;
@@ -127,7 +127,7 @@ static gboolean holds_line(const ImapPending *pending)
 
 void imap_send_flush(ImapSession *session)
 {
-    while (!session->error && !session->leftover) {
+    while (!session->core.error && !session->leftover) {
         ImapPending *last = g_queue_peek_tail(&session->waiting);
         if (last && last->idle)
             imap_idle_make_way(session, last);
@@ -171,18 +171,18 @@ static void leftover_over(ImapSession *session)
 void imap_send_drained(Stream *stream, gpointer data)
 {
     ImapSession *session = data;
-    imap_session_enter(session);
+    session_core_enter(&session->core);
     session->progress = g_get_monotonic_time();
     ImapPending *pending =
         session->leftover ? session->leftover : g_queue_peek_tail(&session->waiting);
-    if (!session->error && pending && imap_send_is_awaited(pending)) {
+    if (!session->core.error && pending && imap_send_is_awaited(pending)) {
         gboolean out = write_command(session, pending);
         if (pending == session->leftover && (out || is_waiting(pending)))
             leftover_over(session);
         else if (out)
             imap_send_flush(session);
     }
-    imap_session_leave(session);
+    session_core_leave(&session->core);
 }
 
 gboolean imap_session_is_uploading(ImapSession *session)

@@ -4,6 +4,7 @@
 
 #include "imap-session.h"
 #include "sasl.h"
+#include "session-core.h"
 
 /* How far the login has come. */
 typedef enum {
@@ -41,12 +42,12 @@ typedef struct ImapPending {
 } ImapPending;
 
 struct ImapSession {
+    SessionCore core;
     const RemoteConfig *config;
     const Secret *secret;
     const ImapSessionFuncs *funcs;
     gpointer data;
 
-    Stream *stream;
     Scan *scan;
     ImapReplyParser *parser;
     GQueue unsent;  /* of ImapPending: not yet written, since one before them holds the line */
@@ -55,15 +56,10 @@ struct ImapSession {
     ImapPending *sink;     /* who gets the literal that is being received; NULL: nobody */
     ImapPending *taker;    /* who was the sink within the response that is being received */
     guint next_tag;
-    guint timer;
-    guint fail_source;
     guint pump_source; /* more of a file is to be written at the next turn of the loop */
     gint64 progress;   /* when something large was written last */
-    GError *error;
-    gint64 created, idle_since;
+    gint64 idle_since;
     gint64 probed; /* since when the line is doubted; 0: it is not */
-    guint nesting; /* > 0 while one of our callbacks runs: free waits for it */
-    gboolean freed;
 
     ImapLoginState login;
     gboolean layer_changed; /* TLS or DEFLATE begins with the next byte */
@@ -79,10 +75,6 @@ struct ImapSession {
 };
 
 /* In imap-session.c. */
-/* Every entry from the main loop is bracketed by these, so that a callback may free the session:
- * imap_session_leave() does it then, and returns FALSE. */
-void imap_session_enter(ImapSession *session);
-gboolean imap_session_leave(ImapSession *session);
 void imap_session_fail_protocol(ImapSession *session, const char *what);
 void imap_pending_free(ImapPending *pending);
 /* Nothing is selected, or about to be, but the mailbox of this name (NULL: none). */

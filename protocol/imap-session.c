@@ -2,14 +2,10 @@
 
 #include <string.h>
 
-/* A server that says nothing for so long while a command waits is taken for gone. */
-#define REPLY_DEADLINE (30 * G_USEC_PER_SEC)
 /* The end of what was written may still be on its way through a slow line, out of the kernel. */
 #define UPLOAD_DEADLINE (120 * G_USEC_PER_SEC)
 /* One that is to begin or to end an IDLE, or to show that it lives, does that at once or never. */
 #define SHORT_DEADLINE (10 * G_USEC_PER_SEC)
-/* A login that takes longer than this gets nowhere, however talkative the server is. */
-#define LOGIN_DEADLINE (60 * G_USEC_PER_SEC)
 /* The text of one response: enough for the header fields of one message, and for a line that names
  * half a million messages (ESEARCH, VANISHED). */
 #define MAX_TEXT (4 * 1024 * 1024)
@@ -30,12 +26,10 @@ static void clear_queue(GQueue *queue)
     g_queue_clear_full(queue, (GDestroyNotify)imap_pending_free);
 }
 
-static void session_destroy(ImapSession *session)
+static void destroy(SessionCore *core)
 {
-    g_clear_handle_id(&session->timer, g_source_remove);
+    ImapSession *session = (ImapSession *)core;
     g_clear_handle_id(&session->pump_source, g_source_remove);
-    g_clear_handle_id(&session->fail_source, g_source_remove);
-    g_clear_pointer(&session->stream, stream_free);
     clear_queue(&session->unsent);
     clear_queue(&session->waiting);
     imap_pending_free(session->leftover);
@@ -45,62 +39,36 @@ static void session_destroy(ImapSession *session)
     g_string_free(session->capabilities, TRUE);
     g_ptr_array_unref(session->mechanisms);
     imap_session_set_selected(session, NULL);
-    g_clear_error(&session->error);
     g_free(session);
 }
 
 void imap_session_free(ImapSession *session)
 {
-    if (!session)
-        return;
-    session->freed = TRUE;
-    if (session->nesting > 0)
-        return;
-    session_destroy(session);
+    if (session)
+        session_core_free(&session->core);
 }
 
-void imap_session_enter(ImapSession *session)
+static void failing(SessionCore *core)
 {
-    session->nesting++;
+    ImapSession *session = (ImapSession *)core;
+    session->sink = NULL;
+    g_clear_handle_id(&session->pump_source, g_source_remove);
 }
 
-gboolean imap_session_leave(ImapSession *session)
+static void failed(SessionCore *core)
 {
-    session->nesting--;
-    if (!session->freed || session->nesting > 0)
-        return !session->freed;
-    session_destroy(session);
-    return FALSE;
-}
-
-static gboolean report_failure(gpointer data)
-{
-    ImapSession *session = data;
-    session->fail_source = 0;
-    imap_session_enter(session);
-    session->funcs->failed(session, session->error, session->data);
-    imap_session_leave(session);
-    return G_SOURCE_REMOVE;
+    ImapSession *session = (ImapSession *)core;
+    session->funcs->failed(session, core->error, session->data);
 }
 
 void imap_session_fail(ImapSession *session, GError *error)
 {
-    if (session->error || session->freed) {
-        g_error_free(error);
-        return;
-    }
-    session->error = error;
-    session->sink = NULL;
-    g_clear_handle_id(&session->timer, g_source_remove);
-    g_clear_handle_id(&session->pump_source, g_source_remove);
-    stream_close(session->stream);
-    session->fail_source = g_idle_add_full(G_PRIORITY_DEFAULT, report_failure, session, NULL);
+    session_core_fail(&session->core, error);
 }
 
 void imap_session_fail_protocol(ImapSession *session, const char *what)
 {
-    imap_session_fail(session, g_error_new(MAIL_ERROR, MAIL_ERROR_PROTOCOL,
-                                           "the server broke the protocol: %s", what));
+    session_core_fail_protocol(&session->core, what);
 }
 
 /* ---- sending ---- */
@@ -120,7 +88,7 @@ ImapPending *imap_session_enqueue(ImapSession *session, ImapCommand *command,
 void imap_session_send(ImapSession *session, ImapCommand *command, const ImapCommandFuncs *funcs,
                        gpointer data)
 {
-    if (session->error) {
+    if (session->core.error) {
         imap_command_free(command);
         return;
     }
@@ -130,10 +98,10 @@ void imap_session_send(ImapSession *session, ImapCommand *command, const ImapCom
 
 void imap_session_answer(ImapSession *session, const char *line)
 {
-    if (session->error)
+    if (session->core.error)
         return;
-    stream_write(session->stream, line, strlen(line));
-    stream_write(session->stream, "\r\n", 2);
+    stream_write(session->core.stream, line, strlen(line));
+    stream_write(session->core.stream, "\r\n", 2);
 }
 
 ImapCommand *imap_session_command(ImapSession *session, const char *name)
@@ -203,7 +171,7 @@ static void forget_select(gpointer data, gpointer unused)
 void imap_session_select(ImapSession *session, const char *mailbox, const ImapCommandFuncs *funcs,
                          gpointer data)
 {
-    if (session->error)
+    if (session->core.error)
         return;
     imap_session_set_selected(session, mailbox);
     /* What is still to come of an earlier SELECT tells of another mailbox. */
@@ -224,21 +192,15 @@ void imap_session_select(ImapSession *session, const char *mailbox, const ImapCo
 static void stream_ready(Stream *stream, gpointer data)
 {
     ImapSession *session = data;
-    imap_session_enter(session);
+    session_core_enter(&session->core);
     imap_login_ready(session);
-    imap_session_leave(session);
-}
-
-static void stream_failed(Stream *stream, const GError *error, gpointer data)
-{
-    ImapSession *session = data;
-    imap_session_fail(session, g_error_copy(error));
+    session_core_leave(&session->core);
 }
 
 /* ---- deadlines ---- */
 
 /* How long the server may take its time with what it does now; 0: for ever. */
-static gint64 patience(const ImapSession *session, const ImapPending *head)
+static gint64 limit_of(const ImapSession *session, const ImapPending *head)
 {
     if (session->leftover || (head && head->uploads))
         return UPLOAD_DEADLINE;
@@ -246,33 +208,21 @@ static gint64 patience(const ImapSession *session, const ImapPending *head)
         return SHORT_DEADLINE;
     if (head && head->idle == IMAP_IDLE_LASTS)
         return 0;
-    return head || session->login != IMAP_LOGIN_DONE ? REPLY_DEADLINE : 0;
+    return head || session->login != IMAP_LOGIN_DONE ? SESSION_REPLY_DEADLINE : 0;
 }
 
-static gboolean check_deadline(gpointer data)
+static gint64 patience(SessionCore *core, gint64 *since)
 {
-    ImapSession *session = data;
+    ImapSession *session = (ImapSession *)core;
     const ImapPending *head = g_queue_peek_head(&session->waiting);
-    gint64 since = stream_last_receive(session->stream);
-    gboolean in_login = session->login != IMAP_LOGIN_DONE && since > 0;
-    gint64 now = g_get_monotonic_time();
-    if (since > session->probed)
+    if (*since > session->probed)
         session->probed = 0;
-    since = MAX(since, session->progress);
+    *since = MAX(*since, session->progress);
     if (head)
-        since = MAX(since, head->sent);
-    gint64 limit = since > 0 ? patience(session, head) : 0;
-    gboolean silent = limit > 0 && now - MAX(since, session->probed) >= limit;
-    if (!silent && !(in_login && now - session->created >= LOGIN_DEADLINE))
-        return G_SOURCE_CONTINUE;
-    session->timer = 0;
-    if (!silent)
-        limit = LOGIN_DEADLINE;
-    imap_session_fail(session, g_error_new(MAIL_ERROR, MAIL_ERROR_TIMEOUT, "%s %d seconds",
-                                           silent ? "the server has not answered for"
-                                                  : "the login was not done within",
-                                           (int)(limit / G_USEC_PER_SEC)));
-    return G_SOURCE_REMOVE;
+        *since = MAX(*since, head->sent);
+    gint64 limit = *since > 0 ? limit_of(session, head) : 0;
+    *since = MAX(*since, session->probed);
+    return limit;
 }
 
 /* ---- life ---- */
@@ -280,8 +230,13 @@ static gboolean check_deadline(gpointer data)
 ImapSession *imap_session_new(const RemoteConfig *config, const Secret *secret,
                               const ImapSessionFuncs *funcs, gpointer data)
 {
-    static const StreamFuncs stream_funcs = {
-        .ready = stream_ready, .received = imap_receive, .failed = stream_failed};
+    static const SessionCoreClass klass = {
+        .stream = {stream_ready, imap_receive, session_core_stream_failed},
+        .patience = patience,
+        .failing = failing,
+        .failed = failed,
+        .destroy = destroy,
+    };
     ImapSession *session = g_new0(ImapSession, 1);
     session->config = config;
     session->secret = secret;
@@ -293,25 +248,16 @@ ImapSession *imap_session_new(const RemoteConfig *config, const Secret *secret,
     session->mechanisms = g_ptr_array_new_null_terminated(4, g_free, TRUE);
     g_queue_init(&session->unsent);
     g_queue_init(&session->waiting);
-    session->created = session->idle_since = g_get_monotonic_time();
-    StreamConfig stream_config = {
-        .host = config->host,
-        .port = config->port,
-        .tunnel = config->tunnel,
-        .tls = config->tunnel ? STREAM_TLS_NONE : config->tls,
-        .ca_file = config->ca_file,
-        .connect_timeout = 15,
-    };
-    session->stream = stream_new(&stream_config, &stream_funcs, session);
-    session->timer = g_timeout_add_seconds(1, check_deadline, session);
-    stream_set_drained(session->stream, imap_send_drained);
-    stream_connect(session->stream);
+    session->idle_since = g_get_monotonic_time();
+    session_core_begin(&session->core, &klass, config);
+    stream_set_drained(session->core.stream, imap_send_drained);
     return session;
 }
 
 void imap_session_logged_in(ImapSession *session)
 {
     session->login = IMAP_LOGIN_DONE;
+    session->core.logged_in = TRUE;
     session->idle_since = g_get_monotonic_time();
     session->funcs->ready(session, session->data);
 }
@@ -353,7 +299,7 @@ void imap_session_has_seen(ImapSession *session, MailUid uid)
 
 gboolean imap_session_is_ready(ImapSession *session)
 {
-    return session->login == IMAP_LOGIN_DONE && !session->error;
+    return session->login == IMAP_LOGIN_DONE && !session->core.error;
 }
 
 gboolean imap_session_has_qresync(ImapSession *session)
@@ -388,7 +334,7 @@ const char *imap_session_mechanism(ImapSession *session)
 
 Stream *imap_session_stream(ImapSession *session)
 {
-    return session->stream;
+    return session->core.stream;
 }
 
 guint imap_session_pending(ImapSession *session)

@@ -36,6 +36,7 @@ static void start_tls(Pop3Session *session);
 static void logged_in(Pop3Session *session)
 {
     session->login = POP3_LOGIN_DONE;
+    session->core.logged_in = TRUE;
     session->funcs->ready(session, session->data);
 }
 
@@ -243,7 +244,7 @@ static void send_auth(Pop3Session *session)
 static void authenticate(Pop3Session *session)
 {
     const RemoteConfig *config = session->config;
-    Stream *stream = session->stream;
+    Stream *stream = session->core.stream;
     gboolean encrypted =
         stream_is_encrypted(stream) || stream_is_tunnel(stream) || stream_is_loopback(stream);
     session->login = POP3_LOGIN_AUTHENTICATE;
@@ -287,7 +288,7 @@ static void stls_done(Pop3Session *session, const Pop3Reply *reply, gpointer dat
     }
     session->login = POP3_LOGIN_HANDSHAKE;
     session->layer_changed = TRUE;
-    stream_start_tls(session->stream);
+    stream_start_tls(session->core.stream);
 }
 
 static void start_tls(Pop3Session *session)
@@ -311,11 +312,11 @@ void pop3_login_ready(Pop3Session *session)
 
 void pop3_login_greeting(Pop3Session *session, const Pop3Reply *reply)
 {
-    Stream *stream = session->stream;
+    Stream *stream = session->core.stream;
     if (reply->status != POP3_OK) {
         pop3_session_fail(session, pop3_session_error(reply, "greeting"));
-        if (session->error->code == MAIL_ERROR_REFUSED)
-            session->error->code = MAIL_ERROR_OFFLINE; /* it is too busy, or closed to us */
+        if (session->core.error->code == MAIL_ERROR_REFUSED)
+            session->core.error->code = MAIL_ERROR_OFFLINE; /* it is too busy, or closed to us */
         return;
     }
     if (session->config->tls == STREAM_TLS_NONE && !stream_is_tunnel(stream) &&

@@ -3,6 +3,7 @@
 
 #include "pop3-session.h"
 #include "sasl.h"
+#include "session-core.h"
 
 typedef enum {
     POP3_LOGIN_GREETING,
@@ -25,21 +26,16 @@ typedef struct {
 } Pop3Pending;
 
 struct Pop3Session {
+    SessionCore core;
     const RemoteConfig *config;
     const Secret *secret;
     const Pop3SessionFuncs *funcs;
     gpointer data;
 
-    Stream *stream;
     Pop3Scan *scan;
     GQueue unsent, waiting; /* of Pop3Pending; the head of `waiting` is being answered */
     gboolean wanted;        /* the bytes of the message that is being received */
-    guint timer;
-    guint fail_source;
-    GError *error;
-    gint64 created, opened;
-    guint nesting; /* > 0 while one of our callbacks runs: free waits for it */
-    gboolean freed;
+    gint64 opened;
 
     Pop3LoginState login;
     gboolean layer_changed; /* TLS begins with the next byte */

@@ -4,10 +4,6 @@
 
 #include <string.h>
 
-/* A server that says nothing for so long while a command waits is taken for gone. */
-#define REPLY_DEADLINE (30 * G_USEC_PER_SEC)
-/* A login that takes longer than this gets nowhere, however talkative the server is. */
-#define LOGIN_DEADLINE (60 * G_USEC_PER_SEC)
 /* Commands on their way at a time: what they bring must not pile up on either side. */
 #define MAX_PIPELINED 1024
 
@@ -21,17 +17,14 @@ static void pending_free(Pop3Pending *pending)
     g_free(pending);
 }
 
-static void session_destroy(Pop3Session *session)
+static void destroy(SessionCore *core)
 {
-    g_clear_handle_id(&session->timer, g_source_remove);
-    g_clear_handle_id(&session->fail_source, g_source_remove);
-    g_clear_pointer(&session->stream, stream_free);
+    Pop3Session *session = (Pop3Session *)core;
     g_queue_clear_full(&session->unsent, (GDestroyNotify)pending_free);
     g_queue_clear_full(&session->waiting, (GDestroyNotify)pending_free);
     sasl_free(session->sasl);
     pop3_scan_free(session->scan);
     pop3_capabilities_free(session->capabilities);
-    g_clear_error(&session->error);
     g_free(session->timestamp);
     g_free(session->mechanism);
     g_free(session);
@@ -39,51 +32,24 @@ static void session_destroy(Pop3Session *session)
 
 void pop3_session_free(Pop3Session *session)
 {
-    if (!session)
-        return;
-    session->freed = TRUE;
-    if (session->nesting == 0)
-        session_destroy(session);
+    if (session)
+        session_core_free(&session->core);
 }
 
-/* Every entry from the main loop is bracketed by these, so that a callback may free the session. */
-static void enter(Pop3Session *session)
+static void failed(SessionCore *core)
 {
-    session->nesting++;
-}
-
-static void leave(Pop3Session *session)
-{
-    if (--session->nesting == 0 && session->freed)
-        session_destroy(session);
-}
-
-static gboolean report_failure(gpointer data)
-{
-    Pop3Session *session = data;
-    session->fail_source = 0;
-    enter(session);
-    session->funcs->failed(session, session->error, session->data);
-    leave(session);
-    return G_SOURCE_REMOVE;
+    Pop3Session *session = (Pop3Session *)core;
+    session->funcs->failed(session, core->error, session->data);
 }
 
 void pop3_session_fail(Pop3Session *session, GError *error)
 {
-    if (session->error || session->freed) {
-        g_error_free(error);
-        return;
-    }
-    session->error = error;
-    g_clear_handle_id(&session->timer, g_source_remove);
-    stream_close(session->stream);
-    session->fail_source = g_idle_add_full(G_PRIORITY_DEFAULT, report_failure, session, NULL);
+    session_core_fail(&session->core, error);
 }
 
 void pop3_session_fail_protocol(Pop3Session *session, const char *what)
 {
-    pop3_session_fail(session, g_error_new(MAIL_ERROR, MAIL_ERROR_PROTOCOL,
-                                           "the server broke the protocol: %s", what));
+    session_core_fail_protocol(&session->core, what);
 }
 
 /* ---- sending ---- */
@@ -105,15 +71,15 @@ static void log_command(const Pop3Session *session, const char *command)
 
 static void flush(Pop3Session *session)
 {
-    while (!session->error && session->waiting.length < pipeline_depth(session)) {
+    while (!session->core.error && session->waiting.length < pipeline_depth(session)) {
         Pop3Pending *pending = g_queue_pop_head(&session->unsent);
         if (!pending)
             return;
         if (pop3_session_debug)
             log_command(session, pending->command);
         fault_point_of("send", pending->word, strlen(pending->word));
-        stream_write(session->stream, pending->command, strlen(pending->command));
-        stream_write(session->stream, "\r\n", 2);
+        stream_write(session->core.stream, pending->command, strlen(pending->command));
+        stream_write(session->core.stream, "\r\n", 2);
         secret_wipe(pending->command, strlen(pending->command));
         pending->sent = g_get_monotonic_time();
         g_queue_push_tail(&session->waiting, pending);
@@ -123,7 +89,7 @@ static void flush(Pop3Session *session)
 void pop3_session_send(Pop3Session *session, const char *command, Pop3Shape shape,
                        const Pop3CommandFuncs *funcs, gpointer data)
 {
-    if (session->error)
+    if (session->core.error)
         return;
     Pop3Pending *pending = g_new0(Pop3Pending, 1);
     pending->command = g_strdup(command);
@@ -137,10 +103,10 @@ void pop3_session_send(Pop3Session *session, const char *command, Pop3Shape shap
 
 void pop3_session_answer(Pop3Session *session, const char *line)
 {
-    if (session->error)
+    if (session->core.error)
         return;
-    stream_write(session->stream, line, strlen(line));
-    stream_write(session->stream, "\r\n", 2);
+    stream_write(session->core.stream, line, strlen(line));
+    stream_write(session->core.stream, "\r\n", 2);
 }
 
 /* ---- receiving ---- */
@@ -151,7 +117,7 @@ static void finish_head(Pop3Session *session, const Pop3Reply *reply)
     fault_point_of("answer", pending->word, strlen(pending->word));
     pending->funcs->done(session, reply, pending->data);
     pending_free(pending);
-    if (!session->freed && !session->error)
+    if (!session->core.freed && !session->core.error)
         flush(session);
 }
 
@@ -221,8 +187,8 @@ static gsize stream_received(Stream *stream, const guint8 *bytes, gsize size, gp
 {
     Pop3Session *session = data;
     gsize consumed = 0;
-    enter(session);
-    while (!session->error && !session->freed && !session->layer_changed) {
+    session_core_enter(&session->core);
+    while (!session->core.error && !session->core.freed && !session->layer_changed) {
         Pop3Piece piece;
         gsize used = 0;
         Pop3Event event =
@@ -233,47 +199,30 @@ static gsize stream_received(Stream *stream, const guint8 *bytes, gsize size, gp
         handle_event(session, event, &piece);
     }
     session->layer_changed = FALSE;
-    if (session->error || session->freed)
+    if (session->core.error || session->core.freed)
         consumed = size;
-    leave(session);
+    session_core_leave(&session->core);
     return consumed;
 }
 
 static void stream_ready(Stream *stream, gpointer data)
 {
     Pop3Session *session = data;
-    enter(session);
+    session_core_enter(&session->core);
     pop3_login_ready(session);
-    leave(session);
-}
-
-static void stream_failed(Stream *stream, const GError *error, gpointer data)
-{
-    Pop3Session *session = data;
-    pop3_session_fail(session, g_error_copy(error));
+    session_core_leave(&session->core);
 }
 
 /* ---- deadlines ---- */
 
-static gboolean check_deadline(gpointer data)
+static gint64 patience(SessionCore *core, gint64 *since)
 {
-    Pop3Session *session = data;
+    Pop3Session *session = (Pop3Session *)core;
     const Pop3Pending *head = g_queue_peek_head(&session->waiting);
-    gint64 since = stream_last_receive(session->stream);
-    gboolean in_login = session->login != POP3_LOGIN_DONE && since > 0;
-    gint64 now = g_get_monotonic_time();
+    gboolean in_login = session->login != POP3_LOGIN_DONE && *since > 0;
     if (head)
-        since = MAX(since, head->sent);
-    gboolean silent = (head || in_login) && now - since >= REPLY_DEADLINE;
-    if (!silent && !(in_login && now - session->created >= LOGIN_DEADLINE))
-        return G_SOURCE_CONTINUE;
-    session->timer = 0;
-    gint64 limit = silent ? REPLY_DEADLINE : LOGIN_DEADLINE;
-    pop3_session_fail(session, g_error_new(MAIL_ERROR, MAIL_ERROR_TIMEOUT, "%s %d seconds",
-                                           silent ? "the server has not answered for"
-                                                  : "the login was not done within",
-                                           (int)(limit / G_USEC_PER_SEC)));
-    return G_SOURCE_REMOVE;
+        *since = MAX(*since, head->sent);
+    return head || in_login ? SESSION_REPLY_DEADLINE : 0;
 }
 
 /* ---- life ---- */
@@ -281,8 +230,12 @@ static gboolean check_deadline(gpointer data)
 Pop3Session *pop3_session_new(const RemoteConfig *config, const Secret *secret,
                               const Pop3SessionFuncs *funcs, gpointer data)
 {
-    static const StreamFuncs stream_funcs = {
-        .ready = stream_ready, .received = stream_received, .failed = stream_failed};
+    static const SessionCoreClass klass = {
+        .stream = {stream_ready, stream_received, session_core_stream_failed},
+        .patience = patience,
+        .failed = failed,
+        .destroy = destroy,
+    };
     Pop3Session *session = g_new0(Pop3Session, 1);
     session->config = config;
     session->secret = secret;
@@ -292,24 +245,13 @@ Pop3Session *pop3_session_new(const RemoteConfig *config, const Secret *secret,
     session->capabilities = pop3_capabilities_new();
     g_queue_init(&session->unsent);
     g_queue_init(&session->waiting);
-    session->created = g_get_monotonic_time();
-    StreamConfig stream_config = {
-        .host = config->host,
-        .port = config->port,
-        .tunnel = config->tunnel,
-        .tls = config->tunnel ? STREAM_TLS_NONE : config->tls,
-        .ca_file = config->ca_file,
-        .connect_timeout = 15,
-    };
-    session->stream = stream_new(&stream_config, &stream_funcs, session);
-    session->timer = g_timeout_add_seconds(1, check_deadline, session);
-    stream_connect(session->stream);
+    session_core_begin(&session->core, &klass, config);
     return session;
 }
 
 gboolean pop3_session_is_ready(Pop3Session *session)
 {
-    return session->login == POP3_LOGIN_DONE && !session->error;
+    return session->login == POP3_LOGIN_DONE && !session->core.error;
 }
 
 const Pop3Capabilities *pop3_session_capabilities(Pop3Session *session)
@@ -329,7 +271,7 @@ const char *pop3_session_mechanism(Pop3Session *session)
 
 Stream *pop3_session_stream(Pop3Session *session)
 {
-    return session->stream;
+    return session->core.stream;
 }
 
 guint pop3_session_pending(Pop3Session *session)
