@@ -208,35 +208,15 @@ static void authenticated(ImapSession *session)
 
 /* ---- AUTHENTICATE ---- */
 
-static void send_response(ImapSession *session, const guint8 *challenge, gsize size)
-{
-    guint8 *response = NULL;
-    gsize response_size = 0;
-    GError *error = NULL;
-    if (!sasl_step(session->sasl, challenge, size, &response, &response_size, &error)) {
-        imap_session_fail(session, error);
-        return;
-    }
-    char *line = g_base64_encode(response, response_size);
-    imap_session_answer(session, line);
-    secret_wipe(line, strlen(line));
-    g_free(line);
-    secret_wipe(response, response_size);
-    g_free(response);
-}
-
 static void auth_challenge(ImapSession *session, const char *text, gpointer data)
 {
-    if (!session->sasl_started) {
-        session->sasl_started = TRUE;
-        if (sasl_client_first(session->sasl)) {
-            send_response(session, NULL, 0);
-            return;
-        }
-    }
-    gsize size = 0;
-    g_autofree guint8 *challenge = g_base64_decode(text ? text : "", &size);
-    send_response(session, challenge, size);
+    GError *error = NULL;
+    char *line = sasl_answer(session->sasl, text, &error);
+    if (line)
+        imap_session_answer(session, line);
+    else
+        imap_session_fail(session, error);
+    secret_free_text(line);
 }
 
 /* The server's words about a failed login, and what the user can do. */
@@ -277,23 +257,16 @@ static void send_authenticate(ImapSession *session)
     session->mechanism = g_strdup(mechanism);
     g_autoptr(ImapCommand) command = imap_session_command(session, "AUTHENTICATE");
     imap_command_atom(command, mechanism);
-    session->sasl_started = FALSE;
     if ((session->caps & IMAP_CAP_SASL_IR) && sasl_client_first(session->sasl)) {
-        guint8 *response = NULL;
-        gsize size = 0;
         GError *error = NULL;
-        if (!sasl_step(session->sasl, NULL, 0, &response, &size, &error)) {
+        char *text = sasl_answer(session->sasl, NULL, &error);
+        if (!text) {
             imap_session_fail(session, error);
             return;
         }
-        session->sasl_started = TRUE;
         /* An empty response is "=", RFC 4959 section 3. */
-        char *text = size > 0 ? g_base64_encode(response, size) : g_strdup("=");
-        imap_command_atom(command, text);
-        secret_wipe(text, strlen(text));
-        g_free(text);
-        secret_wipe(response, size);
-        g_free(response);
+        imap_command_atom(command, *text ? text : "=");
+        secret_free_text(text);
     }
     imap_session_send(session, g_steal_pointer(&command), &funcs, NULL);
 }

@@ -64,7 +64,6 @@ struct ImapSession {
     ImapLoginState login;
     gboolean layer_changed; /* TLS or DEFLATE begins with the next byte */
     Sasl *sasl;
-    gboolean sasl_started;
     char *mechanism;
     guint32 caps;
     gboolean caps_known;

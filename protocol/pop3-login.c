@@ -127,8 +127,7 @@ static void send_secret(Pop3Session *session, char *command, const Pop3CommandFu
 {
     opens(session);
     pop3_session_send(session, command, POP3_NOTHING, funcs, NULL);
-    secret_wipe(command, strlen(command));
-    g_free(command);
+    secret_free_text(command);
 }
 
 static void user_done(Pop3Session *session, const Pop3Reply *reply, gpointer data)
@@ -174,40 +173,15 @@ static void send_apop(Pop3Session *session)
 
 /* ---- AUTH ---- */
 
-/* One step of the mechanism, in base64; wipe and free. NULL: the session has failed. */
-static char *sasl_response(Pop3Session *session, const guint8 *challenge, gsize size)
-{
-    guint8 *response = NULL;
-    gsize response_size = 0;
-    GError *error = NULL;
-    if (!sasl_step(session->sasl, challenge, size, &response, &response_size, &error)) {
-        pop3_session_fail(session, error);
-        return NULL;
-    }
-    char *text = g_base64_encode(response, response_size);
-    secret_wipe(response, response_size);
-    g_free(response);
-    return text;
-}
-
-static void wipe_text(char *text)
-{
-    secret_wipe(text, strlen(text));
-    g_free(text);
-}
-
-/* The first response, which did not fit into the AUTH command. */
 static void auth_challenge(Pop3Session *session, const char *text, gpointer data)
 {
-    gsize size = 0;
-    g_autofree guint8 *challenge = g_base64_decode(text, &size);
-    gboolean first = !session->sasl_started && sasl_client_first(session->sasl);
-    session->sasl_started = TRUE;
-    char *line = sasl_response(session, challenge, first ? 0 : size);
-    if (!line)
-        return;
-    pop3_session_answer(session, line);
-    wipe_text(line);
+    GError *error = NULL;
+    char *line = sasl_answer(session->sasl, text, &error);
+    if (line)
+        pop3_session_answer(session, line);
+    else
+        pop3_session_fail(session, error);
+    secret_free_text(line);
 }
 
 static void send_auth(Pop3Session *session)
@@ -215,7 +189,6 @@ static void send_auth(Pop3Session *session)
     static const Pop3CommandFuncs funcs = {.challenge = auth_challenge, .done = auth_done};
     const char *mechanism = sasl_mechanism(session->sasl);
     session->mechanism = g_strdup(mechanism);
-    session->sasl_started = FALSE;
     opens(session);
     /* An initial response saves a round trip, where the line is long enough for it: a name and a
      * password of ordinary length. A token is longer. */
@@ -231,13 +204,15 @@ static void send_auth(Pop3Session *session)
         pop3_session_send(session, command, POP3_NOTHING, &funcs, NULL);
         return;
     }
-    session->sasl_started = TRUE;
-    char *response = sasl_response(session, NULL, 0);
-    if (!response)
+    GError *error = NULL;
+    char *response = sasl_answer(session->sasl, NULL, &error);
+    if (!response) {
+        pop3_session_fail(session, error);
         return;
+    }
     /* An empty response is "=", RFC 5034 section 4. */
     char *command = g_strconcat("AUTH ", mechanism, " ", *response ? response : "=", NULL);
-    wipe_text(response);
+    secret_free_text(response);
     send_secret(session, command, &funcs);
 }
 

@@ -43,7 +43,6 @@ struct Pop3Session {
     char *timestamp; /* of the greeting, for APOP; or NULL */
     Pop3Capabilities *capabilities;
     Sasl *sasl;
-    gboolean sasl_started;
     char *mechanism;
 };
 

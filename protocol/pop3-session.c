@@ -11,9 +11,7 @@ gboolean pop3_session_debug;
 
 static void pending_free(Pop3Pending *pending)
 {
-    if (pending->command)
-        secret_wipe(pending->command, strlen(pending->command));
-    g_free(pending->command);
+    secret_free_text(pending->command);
     g_free(pending);
 }
 

@@ -45,6 +45,7 @@ typedef enum {
 struct Sasl {
     const Mechanism *mechanism;
     Step step;
+    gboolean answered; /* sasl_answer() was called */
     char *user, *host;
     guint16 port;
     const Secret *secret;
@@ -311,4 +312,20 @@ gboolean sasl_step(Sasl *sasl, const guint8 *challenge, gsize challenge_size, gu
     if (sasl->mechanism->traits & IS_TOKEN)
         return token_step(sasl, challenge, challenge_size, response, size, error);
     return session_step(sasl, challenge, challenge_size, response, size, error);
+}
+
+char *sasl_answer(Sasl *sasl, const char *challenge, GError **error)
+{
+    guint8 *response = NULL;
+    gsize size = 0, response_size = 0;
+    g_autofree guint8 *bytes = g_base64_decode(challenge ? challenge : "", &size);
+    if (!sasl->answered && sasl_client_first(sasl))
+        size = 0;
+    sasl->answered = TRUE;
+    if (!sasl_step(sasl, bytes, size, &response, &response_size, error))
+        return NULL;
+    char *text = g_base64_encode(response, response_size);
+    secret_wipe(response, response_size);
+    g_free(response);
+    return text;
 }

@@ -9,11 +9,11 @@ typedef struct {
     const char *service; /* "imap" or "pop" */
     const char *host;
     guint16 port;
-    const char *user;      /* authentication identity */
-    const Secret *secret;  /* the password, or the token when `is_token`; NULL for EXTERNAL */
-    gboolean is_token;     /* then only OAUTHBEARER and XOAUTH2 are candidates */
-    gboolean encrypted;    /* TLS, a tunnel or loopback: PLAIN, LOGIN and tokens only then */
-    const char *wanted;    /* what auth= names (any case), or NULL for the strongest */
+    const char *user;     /* authentication identity */
+    const Secret *secret; /* the password, or the token when `is_token`; NULL for EXTERNAL */
+    gboolean is_token;    /* then only OAUTHBEARER and XOAUTH2 are candidates */
+    gboolean encrypted;   /* TLS, a tunnel or loopback: PLAIN, LOGIN and tokens only then */
+    const char *wanted;   /* what auth= names (any case), or NULL for the strongest */
 } SaslConfig;
 
 typedef struct Sasl Sasl;
@@ -35,6 +35,10 @@ gboolean sasl_client_first(const Sasl *sasl);
  * server signature that does not verify. */
 gboolean sasl_step(Sasl *sasl, const guint8 *challenge, gsize challenge_size, guint8 **response,
                    gsize *size, GError **error);
+/* The same in base64, as IMAP and POP3 carry it: `challenge` is what the server said, "" or NULL
+ * where it said nothing; the first one of a client-first mechanism is not looked at. Free the
+ * answer, which may be empty, with secret_free_text(). NULL and an error when sasl_step() fails. */
+char *sasl_answer(Sasl *sasl, const char *challenge, GError **error);
 /* To be asked when the server reports success: FALSE if the mechanism still owes a proof by the
  * server (SCRAM): then the success must not be believed. */
 gboolean sasl_finished(const Sasl *sasl);

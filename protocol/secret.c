@@ -114,3 +114,10 @@ void secret_wipe(gpointer memory, gsize size)
     if (memory && size > 0)
         explicit_bzero(memory, size);
 }
+
+void secret_free_text(char *text)
+{
+    if (text)
+        secret_wipe(text, strlen(text));
+    g_free(text);
+}

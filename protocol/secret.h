@@ -22,3 +22,5 @@ void secret_let_go(Secret *secret);
 const char *secret_peek(const Secret *secret, gsize *size);
 /* Overwrites memory in a way that the compiler does not drop. */
 void secret_wipe(gpointer memory, gsize size);
+/* Wipes a text that holds a secret, and frees it. NULL is allowed. */
+void secret_free_text(char *text);
