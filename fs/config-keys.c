@@ -209,6 +209,7 @@ static gboolean set_url(const ConfigKey *key, Config *config, const char *value,
 
 static const char *const seen_words[] = {"viewers", "any", "never", NULL};
 static const char *const delete_words[] = {"trash", "expunge", "mark", "refuse", NULL};
+static const char *const compress_words[] = {"auto", "no", "yes", NULL}; /* RemoteCompress */
 static const char *const fetch_words[] = {"read", "all", NULL};
 static const char *const names_words[] = {"full", "uid", NULL};
 
@@ -223,7 +224,7 @@ static const ConfigKey keys[] = {
     {"ca-file", set_path, AT(ca_file)},
     {"tls", set_flag, AT(tls_off), .flags = CONFIG_KEY_INVERSE},
     {"connections", set_number, AT(connections), .low = 1, .high = 16},
-    {"compress", set_flag, AT(compress)},
+    {"compress", set_word, AT(compress), .words = compress_words},
     {"password-command", set_password_command, AT(password_command)},
     {"token-command", set_token_command, AT(token_command)},
     {"refresh", set_number, AT(refresh), .high = 1000000},

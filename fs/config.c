@@ -412,7 +412,7 @@ const char *config_help(void)
            "  -h, --help; -V, --version\n"
            "  --password-fd N      read the password from an open file\n"
            "  -o KEY=VALUE,...     or in the config file:\n"
-           "     user=NAME  auth=MECHANISM  tunnel=CMD  connections=3  compress=no|yes\n"
+           "     user=NAME  auth=MECHANISM  tunnel=CMD  connections=3  compress=auto|no|yes\n"
            "     ca-file=FILE  tls=yes|no  password-command=CMD  token-command=CMD\n"
            "     refresh=10        seconds that a listing stays fresh\n"
            "     cache-size=5G  cache-directory=DIR\n"

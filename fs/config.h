@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mail.h"
+#include "remote.h"
 #include "url.h"
 
 typedef enum { CONFIG_SEEN_VIEWERS, CONFIG_SEEN_ANY, CONFIG_SEEN_NEVER } ConfigSeen;
@@ -31,7 +32,7 @@ typedef struct {
     char *ca_file;
     gboolean tls_off;  /* tls=no: the caller checks that the peer is loopback */
     guint connections; /* 1..16, default 3 */
-    gboolean compress; /* DEFLATE where offered; default no: it pays on slow lines only */
+    RemoteCompress compress;
     /* Credentials: see credentials.h. */
     int password_fd;                          /* -1: none */
     char **password_command, **token_command; /* argv (g_shell_parse_argv) or NULL */

@@ -159,30 +159,11 @@ static void enable_extensions(ImapSession *session)
                       &funcs, NULL);
 }
 
-/* ---- COMPRESS, RFC 4978 ---- */
-
-static void compress_challenge(ImapSession *session, const char *text, gpointer data)
-{
-    fail(session, MAIL_ERROR_PROTOCOL, "the server broke the protocol: it challenges COMPRESS");
-}
-
-static void compress_done(ImapSession *session, const ImapReply *reply, gpointer data)
-{
-    if (reply->condition == IMAP_OK) {
-        session->compressed = session->layer_changed = TRUE;
-        stream_start_deflate(session->core.stream);
-    }
-    enable_extensions(session); /* a NO only means that it stays as it is */
-}
-
 static void finish_login(ImapSession *session)
 {
-    /* With `challenge` it holds the line: what follows must be compressed already. */
-    static const ImapCommandFuncs funcs = {.challenge = compress_challenge, .done = compress_done};
-    if (session->config->compress && (session->caps & IMAP_CAP_COMPRESS))
-        imap_session_send(session, imap_session_command(session, "COMPRESS DEFLATE"), &funcs, NULL);
-    else
-        enable_extensions(session);
+    if (session->config->compress == REMOTE_COMPRESS_YES)
+        imap_session_compress(session);
+    enable_extensions(session);
 }
 
 static void capability_again_done(ImapSession *session, const ImapReply *reply, gpointer data)

@@ -257,6 +257,7 @@ static void handle_literal(ImapSession *session, guint64 size)
             continue;
         if (pending->funcs->body_begin(session, &context, size, pending->data)) {
             session->sink = session->taker = pending;
+            pending->streams = TRUE;
             return;
         }
         if (session->core.error || session->core.freed)
@@ -264,11 +265,19 @@ static void handle_literal(ImapSession *session, guint64 size)
     }
 }
 
+/* Returns whether the line is found to be slow. */
+static gboolean measure(ImapSession *session, gsize size)
+{
+    return !session->compressed &&
+           rate_add(&session->rate, g_get_monotonic_time(), size, session->owed) == RATE_SLOW;
+}
+
 gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer data)
 {
     ImapSession *session = data;
     gsize consumed = 0;
     session_core_enter(&session->core);
+    gboolean slow = measure(session, size);
     while (!session->core.error && !session->core.freed) {
         ScanToken token;
         gsize used = 0;
@@ -293,6 +302,10 @@ gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer dat
         }
     }
     session->layer_changed = FALSE;
+    const ImapPending *head = g_queue_peek_head(&session->waiting);
+    session->owed = head && head->streams;
+    if (slow && session->funcs->slow && !session->core.error && !session->core.freed)
+        session->funcs->slow(session, session->data);
     if (session->core.error || session->core.freed)
         consumed = size;
     session_core_leave(&session->core);

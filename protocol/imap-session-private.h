@@ -3,6 +3,7 @@
 #pragma once
 
 #include "imap-session.h"
+#include "rate.h"
 #include "sasl.h"
 #include "session-core.h"
 
@@ -35,6 +36,7 @@ typedef struct ImapPending {
     guint64 file_at;  /* how much of the next chunk, a file, is written */
     gboolean uploads; /* it has a file, and came to it */
     gboolean granted; /* the next chunk, which waits, may be sent */
+    gboolean streams; /* the bodies that it asked for have begun to come */
     gboolean select;  /* the last SELECT: replies go into session->selected */
     ImapIdle idle;
     gboolean end; /* of an IDLE that has not begun: as soon as it has */
@@ -69,7 +71,10 @@ struct ImapSession {
     gboolean caps_known;
     GString *capabilities;
     GPtrArray *mechanisms; /* of char*, the AUTH= names, NULL-terminated */
-    gboolean qresync, condstore, compressed;
+    gboolean qresync, condstore;
+    gboolean compressing, compressed; /* COMPRESS was sent; was answered by OK */
+    RateMeter rate;
+    gboolean owed; /* more of the messages that are coming is to come */
     ImapSelected selected;
 };
 

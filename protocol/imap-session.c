@@ -312,11 +312,6 @@ gboolean imap_session_has_condstore(ImapSession *session)
     return session->condstore;
 }
 
-gboolean imap_session_is_compressed(ImapSession *session)
-{
-    return session->compressed;
-}
-
 guint32 imap_session_caps(ImapSession *session)
 {
     return session->caps;

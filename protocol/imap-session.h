@@ -47,8 +47,10 @@ typedef struct {
     void (*failed)(ImapSession *session, const GError *error, gpointer data);
     /* The selected mailbox changed without being asked about. */
     void (*changed)(ImapSession *session, gpointer data);
-    /* imap_session_is_uploading() is not so any more. May be NULL. */
+    /* imap_session_is_uploading() is not so any more. May be NULL, as the next. */
     void (*uploaded)(ImapSession *session, gpointer data);
+    /* Messages come slowly, and are not compressed (see rate.h). */
+    void (*slow)(ImapSession *session, gpointer data);
 } ImapSessionFuncs;
 
 typedef struct {
@@ -115,6 +117,8 @@ gboolean imap_session_is_ready(ImapSession *session);
 gboolean imap_session_has_qresync(ImapSession *session);   /* enabled */
 gboolean imap_session_has_condstore(ImapSession *session); /* enabled or implied */
 gboolean imap_session_is_compressed(ImapSession *session);
+/* COMPRESS, RFC 4978, where it is offered and not done yet: what is sent from now on follows it. */
+void imap_session_compress(ImapSession *session);
 guint32 imap_session_caps(ImapSession *session);             /* ImapCap */
 const char *imap_session_capabilities(ImapSession *session); /* as the server spelt them */
 const char *imap_session_mechanism(ImapSession *session);    /* how it logged in */

@@ -35,6 +35,7 @@ struct Pool {
     gboolean renewing; /* another token was asked for, and has not come */
     gboolean renewed;  /* one came since the last login that worked */
     gboolean refused;  /* the token that we have was */
+    gboolean slow;     /* the line: connections compress */
     guint failures;    /* to connect, in a row */
     guint losses;      /* of connections that had not done anything yet, in a row */
     guint limit;       /* the server would not have more connections than this, for now */

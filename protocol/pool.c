@@ -84,6 +84,8 @@ static void session_ready(ImapSession *session, gpointer data)
         pool->failures = 0;
     pool->renewed = FALSE;
     forget_retired(pool);
+    if (pool->slow)
+        imap_session_compress(session);
     set_state(pool, REMOTE_ONLINE, NULL);
     pool_schedule_dispatch(pool);
 }
@@ -131,6 +133,7 @@ static void go_offline(Pool *pool, const GError *error)
 
 static void lost_last(Pool *pool, const GError *error, gboolean worked)
 {
+    pool->slow = FALSE; /* the next line may be another one */
     if (pool->renewing) {
         set_state(pool, REMOTE_CONNECTING, NULL); /* goes on when the token is there */
     } else if (wants_new_token(pool, error)) {
@@ -190,10 +193,26 @@ static void session_uploaded(ImapSession *session, gpointer data)
     pool_schedule_dispatch(((Connection *)data)->pool);
 }
 
+/* One that waits for news has nothing to gain, and would have to leave IDLE for it. */
+static void session_slow(ImapSession *session, gpointer data)
+{
+    Pool *pool = ((Connection *)data)->pool;
+    if (pool->slow || pool->config.compress != REMOTE_COMPRESS_AUTO ||
+        !(imap_session_caps(session) & IMAP_CAP_COMPRESS))
+        return;
+    g_message("the line is slow: from here on it is compressed");
+    pool->slow = TRUE;
+    for (guint i = 0; i < pool->connections->len; i++) {
+        Connection *connection = pool->connections->pdata[i];
+        if (connection->ready && !imap_session_in_idle(connection->session))
+            imap_session_compress(connection->session);
+    }
+}
+
 void pool_connect_one(Pool *pool)
 {
     static const ImapSessionFuncs funcs = {session_ready, session_failed, session_changed,
-                                           session_uploaded};
+                                           session_uploaded, session_slow};
     Connection *connection = g_new0(Connection, 1);
     connection->pool = pool;
     g_queue_init(&connection->jobs);

@@ -31,6 +31,12 @@ typedef struct {
     gboolean local_flags;  /* the server keeps no flags, and needs none to remove a message */
 } RemoteFeatures;
 
+typedef enum {
+    REMOTE_COMPRESS_AUTO, /* DEFLATE, where the server offers it and the line is slow */
+    REMOTE_COMPRESS_NO,
+    REMOTE_COMPRESS_YES, /* where the server offers it */
+} RemoteCompress;
+
 typedef struct {
     const char *service; /* "imap" or "pop" */
     const char *host;
@@ -43,8 +49,8 @@ typedef struct {
     gboolean is_token;  /* the secret is an OAuth2 token */
     guint connections;  /* at most this many at a time */
     gboolean read_only; /* EXAMINE rather than SELECT */
-    gboolean compress;  /* DEFLATE, where the server offers it */
-    guint idle;         /* POP3: seconds after which a session that does nothing ends */
+    RemoteCompress compress;
+    guint idle; /* POP3: seconds after which a session that does nothing ends */
 } RemoteConfig;
 
 typedef struct {

@@ -41,7 +41,8 @@ static void on_changed(ImapSession *session, gpointer data)
 
 static void client_start(Client *client, const char *script)
 {
-    static const ImapSessionFuncs funcs = {on_ready, on_failed, on_changed, NULL};
+    static const ImapSessionFuncs funcs = {
+        .ready = on_ready, .failed = on_failed, .changed = on_changed};
     client->scripts[0] = script;
     client->transcript = transcript_new(client->scripts);
     RemoteConfig config = transcript_config(client->transcript);
