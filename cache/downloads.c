@@ -142,7 +142,8 @@ static gboolean new_part(Download *download)
 }
 
 /* Nothing came where more of the message is due: so servers answer for one that another client just
- * removed, and for one that they cannot read. Asked again, they do not know the former any more. */
+ * removed, and for one that they cannot read. Asked again, once the session has heard of the
+ * removal, they do not know the former any more. */
 static gboolean came_empty(Download *download, guint64 size)
 {
     guint64 from = download->windowed ? download->window_start : 0;
@@ -384,11 +385,14 @@ static void batch_send(Batch *batch)
     static const RemoteFetchFuncs funcs = {batch_begin, batch_bytes, batch_end, batch_done};
     Folder *folder = batch->folder;
     g_autoptr(GArray) set = mail_uid_set_new();
+    gboolean fresh = FALSE;
     for (guint i = 0; i < batch->uids->len; i++) {
         MailUid uid = g_array_index(batch->uids, MailUid, i);
         mail_uid_set_add(set, uid, uid);
+        fresh |= find(folder, uid)->asked_again;
     }
-    RemoteFetch what = {.mailbox = folder->name, .uidvalidity = folder->uidvalidity, .uids = set};
+    RemoteFetch what = {
+        .mailbox = folder->name, .uidvalidity = folder->uidvalidity, .uids = set, .fresh = fresh};
     if (batch->windowed) {
         Download *download = find(folder, g_array_index(batch->uids, MailUid, 0));
         what.window = TRUE;

@@ -13,7 +13,7 @@ typedef struct {
     GArray *left;   /* uids not delivered yet */
     GArray *missed; /* of those: a body came and could not be taken */
     gboolean again; /* they have been asked for a second time */
-    gboolean window;
+    gboolean window, fresh;
     guint64 offset, length;
     gboolean receiving; /* a body was begun and has not ended */
     gboolean declined;  /* ... but nobody wants it */
@@ -164,12 +164,24 @@ static void send_fetches(BodyJob *fetch, ImapSession *session, const GArray *uid
     }
 }
 
+static void noop_done(ImapSession *session, const ImapReply *reply, gpointer data)
+{
+    BodyJob *fetch = data;
+    if (reply->condition == IMAP_OK && !is_void(fetch))
+        send_fetches(fetch, session, fetch->left);
+    pool_job_answered(&fetch->job, reply, "NOOP");
+}
+
 static void body_run(RemoteJob *job, ImapSession *session)
 {
+    static const ImapCommandFuncs noop_funcs = {.done = noop_done};
     BodyJob *fetch = (BodyJob *)job;
     fetch->receiving = fetch->again = FALSE;
     g_array_set_size(fetch->missed, 0);
-    send_fetches(fetch, session, fetch->left);
+    if (fetch->fresh && !job->selects)
+        pool_job_send(job, session, imap_session_command(session, "NOOP"), &noop_funcs);
+    else
+        send_fetches(fetch, session, fetch->left);
 }
 
 static void body_finish(RemoteJob *job, const GError *error)
@@ -199,6 +211,7 @@ RemoteJob *imap_body_new(const RemoteFetch *what, const RemoteFetchFuncs *funcs,
     fetch->left = mail_uid_set_copy(what->uids);
     fetch->missed = mail_uid_set_new();
     fetch->window = what->window;
+    fetch->fresh = what->fresh;
     fetch->offset = what->offset;
     fetch->length = what->length;
     return &fetch->job;

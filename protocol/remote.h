@@ -148,6 +148,7 @@ typedef struct {
     const GArray *uids; /* of MailUidRange */
     gboolean window;    /* only bytes offset .. offset+length-1; exactly one uid then */
     guint64 offset, length;
+    gboolean fresh; /* a session first learns what is there now: it may be behind the others */
 } RemoteFetch;
 
 typedef struct {

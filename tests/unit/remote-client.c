@@ -135,6 +135,15 @@ Work *client_fetch(Client *client, const char *mailbox, MailUid first, MailUid l
     return work;
 }
 
+Work *client_fetch_fresh(Client *client, MailUid uid)
+{
+    Work *work = work_new(client);
+    g_autoptr(GArray) set = uids(uid, uid);
+    RemoteFetch what = {.mailbox = "A", .uidvalidity = 7, .uids = set, .fresh = TRUE};
+    work->job = remote_fetch(client->remote, &what, &fetch_funcs, work);
+    return work;
+}
+
 Work *client_fetch_window(Client *client, guint64 offset, guint64 length)
 {
     Work *work = work_new(client);

@@ -42,6 +42,8 @@ void client_start(Client *client);
 void client_end(Client *client);
 /* Operations on messages of a mailbox whose UIDVALIDITY is 7. */
 Work *client_fetch(Client *client, const char *mailbox, MailUid first, MailUid last);
+/* On a session that has heard what is new. */
+Work *client_fetch_fresh(Client *client, MailUid uid);
 Work *client_fetch_window(Client *client, guint64 offset, guint64 length);
 
 typedef enum { STORE, COPY, MOVE, EXPUNGE } Kind;

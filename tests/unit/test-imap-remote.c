@@ -36,6 +36,22 @@ static void fetches_mixed(void)
     client_end(&client);
 }
 
+/* The NOOP is answered before the FETCH is sent: pipelined, it would be answered from before the
+ * news. A mailbox that was just selected has none. */
+static void fetch_fresh(void)
+{
+    Client client = {.scripts = {TRANSCRIPT_LOGIN("") "< m2 SELECT A\n< m3 UID FETCH 1 *\n" SELECTED
+                                                      "> m2 OK\n> * 1 FETCH (UID 1 BODY[] NIL)\n"
+                                                      "> m3 OK\n< m4 NOOP\n> * 1 EXPUNGE\n"
+                                                      "> m4 OK\n< m5 UID FETCH 1 *\n> m5 OK\n"}};
+    client_start(&client);
+    g_autoptr(Work) first = client_fetch_fresh(&client, 1);
+    work_succeeds(first, "[1:0  1]");
+    g_autoptr(Work) second = client_fetch_fresh(&client, 1);
+    work_succeeds(second, "");
+    client_end(&client);
+}
+
 static void fetch_with_flags(void)
 {
     Client client = {
@@ -244,11 +260,15 @@ static void lists(void)
 
 static void list_counts_in_one_go(void)
 {
-    Client client = {.scripts = {TRANSCRIPT_LOGIN("LIST-EXTENDED LIST-STATUS SPECIAL-USE")
-                                 "< m2 LIST \"\" \"*\" RETURN (SPECIAL-USE STATUS (MESSAGES))\n"
-                                 "> * LIST () \"/\" INBOX\n> * STATUS INBOX (MESSAGES 3)\n"
-                                 "> * LIST (\\Trash) \"/\" Bin\n> * STATUS Bin (MESSAGES 0)\n"
-                                 "> m2 OK\n"}};
+    Client client = {
+        .scripts = {TRANSCRIPT_LOGIN(
+            "LIST-EXTENDED LIST-STATUS SPECIAL-USE") "< m2 LIST \"\" \"*\" RETURN (SPECIAL-USE "
+                                                     "STATUS (MESSAGES))\n"
+                                                     "> * LIST () \"/\" INBOX\n> * STATUS INBOX "
+                                                     "(MESSAGES 3)\n"
+                                                     "> * LIST (\\Trash) \"/\" Bin\n> * STATUS Bin "
+                                                     "(MESSAGES 0)\n"
+                                                     "> m2 OK\n"}};
     client_start(&client);
     g_autoptr(Work) work = client_list(&client, TRUE);
     work_succeeds(work, "INBOX INBOX=3 Bin Bin=0 ");
@@ -258,14 +278,15 @@ static void list_counts_in_one_go(void)
 /* Those of other users and the shared ones, if the server keeps them out of LIST "*". */
 static void lists_namespaces(void)
 {
-    Client client = {.scripts = {TRANSCRIPT_LOGIN("NAMESPACE") "< m2 LIST \"\" \"*\"\n"
-                                 "< m3 NAMESPACE\n"
-                                 "> * LIST () \"/\" INBOX\n> m2 OK\n"
-                                 "> * NAMESPACE ((\"\" \"/\")) ((\"Other/\" \"/\")) "
-                                 "((\"\" \"/\")(\"#news.\" \".\"))\n> m3 OK\n"
-                                 "< m4 LIST \"\" \"Other/*\"\n< m5 LIST \"\" \"#news.*\"\n"
-                                 "> * LIST () \"/\" Other/bob\n> m4 OK\n"
-                                 "> * LIST () \".\" #news.misc\n> m5 OK\n"}};
+    Client client = {.scripts = {TRANSCRIPT_LOGIN(
+                         "NAMESPACE") "< m2 LIST \"\" \"*\"\n"
+                                      "< m3 NAMESPACE\n"
+                                      "> * LIST () \"/\" INBOX\n> m2 OK\n"
+                                      "> * NAMESPACE ((\"\" \"/\")) ((\"Other/\" \"/\")) "
+                                      "((\"\" \"/\")(\"#news.\" \".\"))\n> m3 OK\n"
+                                      "< m4 LIST \"\" \"Other/*\"\n< m5 LIST \"\" \"#news.*\"\n"
+                                      "> * LIST () \"/\" Other/bob\n> m4 OK\n"
+                                      "> * LIST () \".\" #news.misc\n> m5 OK\n"}};
     client_start(&client);
     g_autoptr(Work) work = client_list(&client, FALSE);
     work_succeeds(work, "INBOX Other/bob #news.misc ");
@@ -285,6 +306,7 @@ static void list_refused(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/remote/fetch/fresh", fetch_fresh);
     g_test_add_func("/remote/fetch/order", fetches);
     g_test_add_func("/remote/fetch/mixed", fetches_mixed);
     g_test_add_func("/remote/fetch/flags", fetch_with_flags);
