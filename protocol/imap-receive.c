@@ -269,7 +269,8 @@ static void handle_literal(ImapSession *session, guint64 size)
 static gboolean measure(ImapSession *session, gsize size)
 {
     return !session->compressed &&
-           rate_add(&session->rate, g_get_monotonic_time(), size, session->owed) == RATE_SLOW;
+           rate_add(&session->rate, g_get_monotonic_time(), size, session->owed,
+                    stream_has_waited(session->core.stream)) == RATE_SLOW;
 }
 
 gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer data)

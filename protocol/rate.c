@@ -6,9 +6,9 @@
 /* A pause that is longer is the server's, or ours. */
 #define MAX_GAP (100 * 1000)
 
-Rate rate_add(RateMeter *meter, gint64 now, gsize bytes, gboolean owed)
+Rate rate_add(RateMeter *meter, gint64 now, gsize bytes, gboolean owed, gboolean waited)
 {
-    gint64 gap = CLAMP(now - meter->last, 0, MAX_GAP);
+    gint64 gap = waited ? CLAMP(now - meter->last, 0, MAX_GAP) : 0;
     meter->last = now;
     if (!owed)
         return RATE_UNKNOWN;

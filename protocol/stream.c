@@ -35,6 +35,7 @@ struct Stream {
     gpointer data;
 
     State state;
+    gboolean waits;       /* the last attempt to read found nothing */
     gboolean ready_due;   /* `ready` is to be called */
     gboolean failed_due;  /* `failed` is to be called */
     gboolean drained_due; /* the queue is long: `drained` is to be called once it is not */
@@ -235,10 +236,13 @@ static void receive(Stream *stream)
 {
     gsize delivered = 0;
     while (may_receive(stream) && delivered < TURN_BUDGET) {
-        if (!stream->offer && !fill(stream))
+        if (!stream->offer && !fill(stream)) {
+            stream->waits = TRUE;
             return;
+        }
         stream->offer = FALSE;
         delivered += deliver(stream);
+        stream->waits = FALSE;
     }
     /* The layers may hold more, of which the socket knows nothing. */
     if (may_receive(stream))
@@ -527,6 +531,11 @@ const char *stream_tls_description(const Stream *stream)
 gint64 stream_last_receive(const Stream *stream)
 {
     return stream->layers.last_receive;
+}
+
+gboolean stream_has_waited(const Stream *stream)
+{
+    return stream->waits;
 }
 
 guint64 stream_bytes_received(const Stream *stream)

@@ -81,4 +81,7 @@ gboolean stream_is_loopback(const Stream *stream);  /* the peer's address, known
 const char *stream_tls_description(const Stream *stream);
 /* Monotonic time (g_get_monotonic_time) of the last byte received; of `ready` before any. */
 gint64 stream_last_receive(const Stream *stream);
+/* Within `received`: there was nothing to read before these bytes, so the other side, or the line, was
+ * what was waited for, and not us. */
+gboolean stream_has_waited(const Stream *stream);
 guint64 stream_bytes_received(const Stream *stream); /* as they came off the wire */

@@ -9,7 +9,7 @@ static Rate feed(RateMeter *meter, guint pieces, gsize bytes, gint64 gap, gboole
     gint64 now = meter->last;
     for (guint i = 0; i < pieces; i++) {
         now += gap;
-        Rate rate = rate_add(meter, now, bytes, owed);
+        Rate rate = rate_add(meter, now, bytes, owed, TRUE);
         if (rate != RATE_UNKNOWN)
             return rate;
     }
@@ -43,7 +43,15 @@ static void pause_within(void)
     g_assert_cmpint(feed(&meter, 1, 16384, 60000 * MS, TRUE), ==, RATE_UNKNOWN);
     g_assert_cmpint(feed(&meter, 300, 16384, 655, TRUE), ==, RATE_FAST);
     /* A clock does not go back, but a test may think so. */
-    g_assert_cmpint(rate_add(&meter, 0, 1, TRUE), ==, RATE_UNKNOWN);
+    g_assert_cmpint(rate_add(&meter, 0, 1, TRUE, TRUE), ==, RATE_UNKNOWN);
+}
+
+/* Where more is always there to be read, we are what is slow. */
+static void busy_reader(void)
+{
+    RateMeter meter = {0};
+    for (guint i = 1; i < 1000; i++)
+        g_assert_cmpint(rate_add(&meter, i * 50 * MS, 65536, TRUE, FALSE), ==, RATE_UNKNOWN);
 }
 
 int main(int argc, char **argv)
@@ -52,5 +60,6 @@ int main(int argc, char **argv)
     g_test_add_func("/rate/verdicts", verdicts);
     g_test_add_func("/rate/latency", latency);
     g_test_add_func("/rate/pause", pause_within);
+    g_test_add_func("/rate/busy-reader", busy_reader);
     return g_test_run();
 }
