@@ -11,9 +11,13 @@
 typedef enum { SIZES_UNKNOWN, SIZES_CERTAIN, SIZES_WRONG } SizesState;
 #define SIZES_SAMPLE 20 /* bodies that must agree before the server's sizes are believed */
 
-/* A program that reads one message after the other; prefetch.c. */
+/* A program that reads one message after the other; prefetch.c. Of parallel readers several wait at a
+ * time, and each asks again once its message is there: that is no step back. */
+#define WALK_RECENT 32
 typedef struct {
     MailUid last;  /* the message read last */
+    MailUid recent[WALK_RECENT];
+    guint next_recent;
     MailUid ahead; /* up to here what follows was asked for */
     gint steps;    /* how many of the last reads went up from the one before, less those down */
     gboolean backward;
@@ -233,3 +237,5 @@ AccountReply downloads_follow(Folder *folder, MailUid uid, Waiter *waiter, guint
 /* prefetch.c */
 /* A program begins to read this message: fetches ahead when it walks the folder. */
 void prefetch_read(Folder *folder, MailUid uid);
+/* Whether it is fetched at once, not in windows as it is read. */
+gboolean prefetch_takes_whole(const Folder *folder, const Message *message);

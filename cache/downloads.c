@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WINDOWED_FROM (1024 * 1024)
 #define FIRST_WINDOW (256 * 1024)
 #define MAX_WINDOW (8 * 1024 * 1024)
 #define KEEP_PART (60 * G_USEC_PER_SEC) /* a half-read large message is kept for so long */
@@ -466,7 +465,7 @@ static Download *obtain(Folder *folder, MailUid uid)
     download->total = UNKNOWN_TOTAL;
     download->claimed = message->size;
     download->was_certain = sizes_believed(folder->account, message);
-    download->windowed = download->was_certain && message->size >= WINDOWED_FROM &&
+    download->windowed = download->was_certain && !prefetch_takes_whole(folder, message) &&
                          !remote_features(folder->account->remote)->whole_bodies;
     g_hash_table_insert(folder->downloads, GUINT_TO_POINTER(uid), download);
     if (download->windowed)

@@ -7,10 +7,13 @@
 #define NEAR 64       /* messages: parallel searchers do not go strictly in order */
 #define FIRST_STEPS 3 /* so many in a row are a walk, up or down: rg begins with the last */
 #define MAX_STEPS 16  /* so many against it turn it round */
-#define FIRST_WINDOW (256 * 1024)
+#define FIRST_WINDOW (512 * 1024)
+#define GROWTH 4 /* times: each step of it costs a round trip */
 #define MAX_WINDOW (32 * 1024 * 1024)
-#define MAX_AHEAD 4096          /* messages */
-#define TOO_LARGE (1024 * 1024) /* it comes in windows, as it is read */
+#define MAX_AHEAD 4096 /* messages */
+/* It comes in windows, as it is read, outside of a walk; within one, all of it is going to be read,
+ * and what is not larger than a fourth of what is fetched ahead anyway comes whole. */
+#define TOO_LARGE (1024 * 1024)
 
 /* What is read ahead must not push out of the cache what was read ahead before it. */
 static guint64 window_limit(const Account *account)
@@ -23,6 +26,21 @@ static void start_walk(Folder *folder, MailUid uid)
 {
     folder->walk.ahead = uid;
     folder->walk.window = MIN(FIRST_WINDOW, window_limit(folder->account));
+}
+
+/* From this size on messages of the walk come in windows. */
+static guint64 large_from(const Walk *walk)
+{
+    return MAX(TOO_LARGE, walk->window / 4);
+}
+
+gboolean prefetch_takes_whole(const Folder *folder, const Message *message)
+{
+    const Walk *walk = &folder->walk;
+    MailUid first = MIN(walk->last, walk->ahead), last = MAX(walk->last, walk->ahead);
+    gboolean walked = ABS(walk->steps) >= FIRST_STEPS && walk->ahead != 0 &&
+                      message->uid >= first && message->uid <= last;
+    return message->size < (walked ? large_from(walk) : TOO_LARGE);
 }
 
 /* `at`: the reader's position; fetches on in its direction when less than half a window is left. */
@@ -45,19 +63,28 @@ static void extend(Folder *folder, guint at)
          next += step) {
         const Message *message = mailbox_at(mailbox, (guint)next);
         walk->ahead = message->uid;
-        if (!message_visible(folder, message) || message->size >= TOO_LARGE)
+        if (!message_visible(folder, message) || message->size >= large_from(walk))
             continue;
         bytes += message->size;
         downloads_ahead(folder, message->uid);
     }
-    walk->window = MIN(walk->window * 2, window_limit(folder->account));
+    walk->window = MIN(walk->window * GROWTH, window_limit(folder->account));
+}
+
+static gboolean was_counted(Walk *walk, MailUid uid)
+{
+    for (guint i = 0; i < WALK_RECENT; i++)
+        if (walk->recent[i] == uid)
+            return TRUE;
+    walk->recent[walk->next_recent++ % WALK_RECENT] = uid;
+    return FALSE;
 }
 
 void prefetch_read(Folder *folder, MailUid uid)
 {
     Walk *walk = &folder->walk;
     Mailbox *mailbox = folder_mailbox(folder);
-    if (uid == walk->last)
+    if (was_counted(walk, uid))
         return;
     guint at = mailbox_position(mailbox, uid);
     guint before = mailbox_position(mailbox, walk->last);

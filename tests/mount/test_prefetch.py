@@ -1,5 +1,7 @@
 """A program that walks a folder does not pay a round trip for each message."""
 
+import time
+
 import pytest
 from support.mounting import wait_until
 from support.scripted import MailServer, Message, PASSWORD
@@ -40,6 +42,18 @@ def test_a_walk_takes_few_commands(server, mail, walk):
 
 def test_a_parallel_walk_too(server, mail):
     mail.shell("rg --no-ignore -c text INBOX")
+    assert len(server.asked) <= COUNT // 5, server.asked
+
+
+def test_a_parallel_walk_far_away(server, mail):
+    """Several readers wait at a time, and each asks again once its message has come."""
+    note = server.hooks["FETCH"]
+
+    def far(session, tag, rest):
+        time.sleep(0.02)
+        return note(session, tag, rest)
+    server.hooks["FETCH"] = far
+    mail.shell("rg --no-ignore -j 4 -c text INBOX")
     assert len(server.asked) <= COUNT // 5, server.asked
 
 
