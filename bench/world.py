@@ -20,7 +20,6 @@ class Network:
     """A proxy before one port: rtt in milliseconds, rate in Mbit/s (0: no limit)."""
 
     def __init__(self, port, rtt, rate):
-        self.rtt = rtt
         self._process = subprocess.Popen([TOOLS / "bench-proxy", str(port), str(rtt), str(rate)],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self._process.stdout.readline())
@@ -35,7 +34,8 @@ class Network:
 class World:
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mailfs-bench-"))
-        self.server = dovecot.Dovecot(storage="maildir", users=(), special_use=False)
+        self.server = dovecot.Dovecot(storage="maildir", users=(), special_use=False,
+                                      extra="protocol imap {\n  mail_plugins = imap_zlib\n}")
         self._networks, self._homes, self._number = {}, [], 0
         self.counts, self.bytes = {}, {}
 
@@ -127,7 +127,8 @@ class World:
             else "SSLType None"
         (where / "rc").write_text(
             f"IMAPAccount a\nHost localhost\nPort {port}\nUser {user}\n"
-            f"Pass {self.server.password}\nAuthMechs LOGIN\n{tls}\n\n"
+            f'Pass "{self.server.password}"\n'
+            f"AuthMechs LOGIN\n{tls}\n\n"
             f"IMAPStore far\nAccount a\n\nMaildirStore near\nPath {where}/mail/\n"
             f"Inbox {where}/mail/INBOX\n\nChannel c\nFar :far:\nNear :near:\nSync Pull New\n"
             f"Create Near\nSyncState {where}/\n")
