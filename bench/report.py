@@ -95,7 +95,7 @@ def markdown(results, rounds, binary, sizes):
 
 # ---- the chart ----
 
-_WIDTH, _LABEL, _ROW, _TOP = 860, 430, 26, 46
+_WIDTH, _LABEL, _ROW, _TOP = 1010, 580, 26, 46
 _LARGEST = 3  # a ratio beyond it is cut, and its number says so
 
 

@@ -123,11 +123,12 @@ class World:
         """Seconds of a pull with its defaults, and of grep on the Maildir that it makes."""
         where = self.scratch()
         port = self.network(scheme, rtt, rate).port
+        escaped = self.server.password.replace("\\", "\\\\")
         tls = f"SSLType IMAPS\nCertificateFile {self.server.ca_file}" if scheme == "imaps" \
             else "SSLType None"
         (where / "rc").write_text(
             f"IMAPAccount a\nHost localhost\nPort {port}\nUser {user}\n"
-            f'Pass "{self.server.password}"\n'
+            f'Pass "{escaped}"\n'
             f"AuthMechs LOGIN\n{tls}\n\n"
             f"IMAPStore far\nAccount a\n\nMaildirStore near\nPath {where}/mail/\n"
             f"Inbox {where}/mail/INBOX\n\nChannel c\nFar :far:\nNear :near:\nSync Pull New\n"
@@ -146,7 +147,8 @@ class World:
         port = self.network(scheme, rtt, rate).port
         (where / "rc").write_text(
             f'set folder="imap://localhost:{port}/"\nset spoolfile="+INBOX"\n'
-            f'set imap_user="{user}"\nset imap_pass="{self.server.password}"\n'
+            f'set imap_user="{user}"\n'
+            f"set imap_pass='{self.server.password}'\n"
             f'set imap_authenticators="login"\nset ssl_starttls=no\nset ssl_force_tls=no\n'
             f'set header_cache="{where}/headers"\nset sort=mailbox-order\nset quit=yes\n'
             f'set mail_check=600\nset tmpdir="{where}"\n')
@@ -167,7 +169,9 @@ class World:
             os.close(terminal)
             _, status = os.waitpid(pid, 0)
             assert status == 0, status
-        return clock(open_it)
+        seconds = clock(open_it)
+        assert any((where / "headers").iterdir()), "it has opened nothing"
+        return seconds
 
 
 # ---- clocks and commands ----
