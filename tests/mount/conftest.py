@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import signal
 
 import pytest
 from support import dovecot, mounting
@@ -11,6 +12,8 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure(config):
+    # A shell starts its background jobs with SIGINT ignored, and what they start would ignore it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "deadline(seconds): how long this test may take at most")
 
 
