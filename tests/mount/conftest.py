@@ -12,8 +12,10 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure(config):
-    # A shell starts its background jobs with SIGINT ignored, and what they start would ignore it, too.
+    # A shell starts its background jobs with SIGINT ignored, nohup with SIGHUP, and what they start
+    # would ignore them, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "deadline(seconds): how long this test may take at most")
 
 

@@ -17,6 +17,8 @@ static pid_t child_new(void (*prepare)(void))
     g_assert_cmpint(child, >=, 0);
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int number = 1; number < 32; number++)
+            signal(number, SIG_DFL); /* some may be ignored, where this runs in the background */
         if (prepare)
             prepare();
         if (write(ready[1], "x", 1) == 1)
