@@ -268,8 +268,10 @@ static void handle_literal(ImapSession *session, guint64 size)
 /* Returns whether the line is found to be slow. */
 static gboolean measure(ImapSession *session, gsize size)
 {
+    const ImapPending *head = g_queue_peek_head(&session->waiting);
+    gboolean owed = head && head->streams; /* more of its bodies is to come */
     return !session->compressed &&
-           rate_add(&session->rate, g_get_monotonic_time(), size, session->owed,
+           rate_add(&session->rate, g_get_monotonic_time(), size, owed,
                     stream_has_waited(session->core.stream)) == RATE_SLOW;
 }
 
@@ -303,8 +305,6 @@ gsize imap_receive(Stream *stream, const guint8 *bytes, gsize size, gpointer dat
         }
     }
     session->layer_changed = FALSE;
-    const ImapPending *head = g_queue_peek_head(&session->waiting);
-    session->owed = head && head->streams;
     if (slow && session->funcs->slow && !session->core.error && !session->core.freed)
         session->funcs->slow(session, session->data);
     if (session->core.error || session->core.freed)

@@ -74,7 +74,6 @@ struct ImapSession {
     gboolean qresync, condstore;
     gboolean compressing, compressed; /* COMPRESS was sent; was answered by OK */
     RateMeter rate;
-    gboolean owed; /* more of the messages that are coming is to come */
     ImapSelected selected;
 };
 
