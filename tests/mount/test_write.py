@@ -215,7 +215,8 @@ def test_unmount_sends_it(filled, mail, source):
     assert new(filled) == [MAIL]
 
 
-def test_offline_it_waits(own_dovecot, mount, source):
+def cut_off(own_dovecot, mount):
+    """An account that is mounted and listed, and its server stopped."""
     account = own_dovecot()
     account.client.append(OLD)
     mail = mount(account, refresh=1)
@@ -223,6 +224,11 @@ def test_offline_it_waits(own_dovecot, mount, source):
     account.close()
     account.server.stop()
     account.reconnect()
+    return account, mail
+
+
+def test_offline_it_waits(own_dovecot, mount, source):
+    account, mail = cut_off(own_dovecot, mount)
     mail.shell(f"cp -p {source} INBOX/ && cmp {source} INBOX/letter.eml")
     wait_until(lambda: int(mail.status()["pending"]) == 1, what="the pending message")
     account.server.start()
@@ -232,13 +238,7 @@ def test_offline_it_waits(own_dovecot, mount, source):
 
 
 def test_offline_fsync_fails_and_loses_nothing(own_dovecot, mount):
-    account = own_dovecot()
-    account.client.append(OLD)
-    mail = mount(account, refresh=1)
-    assert len(mail.names()) == 1
-    account.close()
-    account.server.stop()
-    account.reconnect()
+    account, mail = cut_off(own_dovecot, mount)
     wait_until(lambda: mail.status()["state"] != "online", what="offline")
     descriptor = os.open(mail / "INBOX/a.eml", os.O_WRONLY | os.O_CREAT)
     os.write(descriptor, MAIL)
